@@ -1,0 +1,54 @@
+# make run | make test | make lint | make lock: each sets up what it needs in .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export HOST ?= 127.0.0.1
+
+.PHONY: run test lint format docs tokenizers lock clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/runtime tokenizers
+	@$(BIN)/gateway init
+	@GATEWAY_HINT=1 exec $(BIN)/gunicorn wsgi:app
+
+test: $(VENV)/development tokenizers
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/development
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/runtime
+	$(BIN)/gateway schema > docs/gateway.schema.json
+
+tokenizers: $(VENV)/runtime
+	@deploy/tokenizers $(BIN)/python || echo "No tokenizer files: tokens are estimated where a provider reports no usage." >&2
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: requirements.lock setup.cfg | $(VENV)/bin/python
+	@echo "Installing the locked dependencies into $(VENV) …" >&2
+	$(PIP) install --require-hashes --only-binary :all: --requirement requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/development: requirements-dev.lock $(VENV)/runtime
+	$(PIP) install --require-hashes --only-binary :all: --requirement requirements-dev.lock
+	@touch $@
+
+# The locks name versions and hashes, and no registry.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --exclude-newer "7 days" --custom-compile-command "make lock" --output-file requirements.lock setup.cfg deploy/build.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --exclude-newer "7 days" --custom-compile-command "make lock" --extra dev --constraint requirements.lock --output-file requirements-dev.lock setup.cfg deploy/build.in
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,3 @@
+"""The AI gateway: one address and one key between applications and LLM providers."""
+
+__version__ = "0.1.0"

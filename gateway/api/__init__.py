@@ -1,0 +1,1 @@
+"""HTTP: thin blueprints, the hooks before them and the errors after them."""

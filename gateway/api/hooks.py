@@ -1,0 +1,89 @@
+"""What happens before and after every request: its record, the API-key guard, the common headers, the log line."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import uuid
+
+from flask import Flask, Response, g, request
+
+from gateway.auth.static_keys import StaticKeys
+from gateway.config import Secret
+from gateway.errors import InvalidBody, Unauthorized
+from gateway.telemetry import metrics
+from gateway.telemetry.logs import log_request
+from gateway.telemetry.record import RequestRecord
+
+# Endpoints that anyone may use; every other needs a key.
+OPEN = frozenset({"health.index", "health.live", "health.ready", metrics.ENDPOINT})
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-affinity")
+_LONGEST_LABEL = 256  # characters of a header that go into the log
+
+
+def install(app: Flask, keys: StaticKeys, metrics_token: Secret | None) -> None:
+    """Put the hooks around `app`. Without `metrics_token` anyone may read the metrics."""
+    token = hashlib.sha256(metrics_token.reveal().encode()).digest() if metrics_token else None
+
+    def guard() -> None:
+        if request.routing_exception is not None:
+            return  # no such route or method: nothing to guard, and 404 and 405 say nothing about keys
+        if request.endpoint == metrics.ENDPOINT and token is not None:
+            _check_metrics_token(token)
+        if request.endpoint in OPEN:
+            return
+        g.caller = keys.authenticate(_credentials())
+        g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
+
+    app.before_request(_begin)
+    app.before_request(guard)
+    app.after_request(_finish)
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    trace = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    session = next((request.headers[name] for name in _SESSION_HEADERS if name in request.headers), None)
+    g.record = RequestRecord(
+        request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
+        method=request.method,
+        path=request.path[:_LONGEST_LABEL],
+        client=_label(request.headers.get("User-Agent")),
+        trace_id=trace[1] if trace else None,
+        session_id=_label(session),
+    )
+
+
+def _finish(response: Response) -> Response:
+    record: RequestRecord = g.record
+    response.headers["X-Request-ID"] = record.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Cache-Control", "no-store")
+    record.status = response.status_code
+    if not (request.path == "/" and request.method == "HEAD"):
+        log_request(record)
+    return response
+
+
+def _credentials() -> list[bytes]:
+    """What the request shows, as bytes: its `x-api-key` and its Bearer token."""
+    authorization = request.headers.get("Authorization", "")
+    if "," in authorization:  # WSGI joins two headers so, and no key holds a comma
+        raise InvalidBody("Send one Authorization header.", param="authorization", code="invalid_value")
+    scheme, _, token = authorization.partition(" ")
+    shown = [request.headers.get("X-API-Key", ""), token.strip() if scheme.lower() == "bearer" else ""]
+    return [credential.encode("latin-1") for credential in shown if credential]
+
+
+def _check_metrics_token(token: bytes) -> None:
+    matches = [hmac.compare_digest(token, hashlib.sha256(credential).digest()) for credential in _credentials()]
+    if not any(matches):
+        raise Unauthorized("The metrics need METRICS_TOKEN as 'Authorization: Bearer TOKEN'.")
+
+
+def _label(value: str | None) -> str | None:
+    return value[:_LONGEST_LABEL] if value else None

@@ -1,0 +1,63 @@
+"""`POST /inference`: a prompt in, an answer with its tokens and cost out."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, Response, g, request
+
+from gateway.api.body import read_json
+from gateway.api.errors import respond
+from gateway.errors import InvalidField
+from gateway.model import usd
+from gateway.schemas import inference as dialect
+from gateway.services.inference import Answer, Inference
+from gateway.telemetry.record import RequestRecord
+
+_TIMEOUT = re.compile(r"[1-9][0-9]{0,8}")
+
+
+def blueprint(inference: Inference, max_body_bytes: int) -> Blueprint:
+    routes = Blueprint("inference", __name__)
+
+    @routes.post("/inference")
+    def infer() -> Response:
+        record: RequestRecord = g.record
+        chat = dialect.read(read_json(request, max_body_bytes))
+        answer = inference.complete(chat, record, deadline=_deadline(record))
+        body = dialect.write(
+            answer.completion, answer.usage, answer.cost_nano, answer.target, record.duration_ms, record.request_id
+        )
+        return Response(body, mimetype="application/json", headers=_headers(answer, record))
+
+    @routes.errorhandler(InvalidField)
+    def wrong_field(error: InvalidField) -> Response:
+        error.status = 422  # of this route alone; a wrong field of OpenAI's and Anthropic's shapes is 400
+        return respond(error)
+
+    return routes
+
+
+def _deadline(record: RequestRecord) -> float | None:
+    """The moment, in monotonic seconds, at which the client said that it stops waiting."""
+    given = request.headers.get("x-gateway-timeout-ms")
+    if given is None:
+        return None
+    if not _TIMEOUT.fullmatch(given):
+        raise InvalidField(
+            "The header x-gateway-timeout-ms must be a whole number of milliseconds.", param="x-gateway-timeout-ms"
+        )
+    return record.started + int(given) / 1000
+
+
+def _headers(answer: Answer, record: RequestRecord) -> dict[str, str]:
+    headers = {
+        "x-gateway-model": str(answer.target),
+        "x-gateway-attempts": str(record.attempts),
+        "x-gateway-overhead-ms": str(record.overhead_ms),
+    }
+    if answer.cost_nano is not None:
+        headers["x-gateway-cost-usd"] = usd(answer.cost_nano)
+    if answer.completion.upstream_request_id:
+        headers["x-gateway-upstream-request-id"] = answer.completion.upstream_request_id
+    return headers

@@ -1,0 +1,58 @@
+"""The composition root: everything is built here, from the settings, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask
+
+from gateway.accounting import prices, tokens
+from gateway.api import errors, health, hooks, inference
+from gateway.auth.static_keys import StaticKeys
+from gateway.config import Settings, snapshot
+from gateway.providers import registry
+from gateway.routing.router import Router
+from gateway.services.health import Health, State
+from gateway.services.inference import Inference
+from gateway.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> Flask:
+    """Build the service.
+
+    Args:
+        settings: the configuration; see `gateway.config.load`.
+
+    Returns:
+        The WSGI application.
+
+    Raises:
+        ConfigError: the default model does not exist.
+    """
+    app = Flask("gateway", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes  # a second bound; `api.body` counts for itself
+    catalogue = prices.catalogue()
+    counter = tokens.load(settings.tokenizer_dir)
+    router = Router(settings, catalogue)
+    router.check()
+    metrics = Metrics(known_models=frozenset(_model_names(settings)))
+    checks: dict[str, State] = {f"provider:{name}": "ok" for name in settings.providers}
+    checks["tokenizers"] = "ok" if counter.exact else "degraded"
+    checks["configuration"] = "degraded" if snapshot.reload_error else "ok"
+    state = Health(checks)
+    providers = registry.build(settings.providers, counter.count, counter.count_messages)
+    service = Inference(settings, router, providers, catalogue, counter, metrics, state)
+
+    hooks.install(app, StaticKeys(settings.api_keys), settings.metrics_token)
+    errors.install(app)
+    app.register_blueprint(health.blueprint(state))
+    app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
+    metrics.init_app(app)
+    return app
+
+
+def _model_names(settings: Settings) -> set[str]:
+    targets = {f"{target.provider}/{target.model}" for model in settings.models.values() for target in model.targets}
+    return targets | {settings.default_model}

@@ -1,0 +1,77 @@
+"""The operator's command line: `gateway …`, also installed as `llm-gateway`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import click
+
+from gateway import __version__
+from gateway.accounting import prices, tokens
+from gateway.config import ConfigError, load
+from gateway.config.environment import read_environment
+from gateway.config.schema import json_schema
+from gateway.providers import registry
+from gateway.routing.router import Router
+from gateway.services.check import findings
+
+_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
+
+
+@click.group()
+@click.version_option(__version__, prog_name="gateway")
+def main() -> None:
+    """Operate the AI gateway. Every command reads the environment, .env and gateway.yaml as the service does."""
+
+
+@main.command()
+def check() -> None:
+    """Check the configuration and ask every provider: what works, what does not, and why."""
+    try:
+        settings = load()
+        router = Router(settings, prices.catalogue())
+        router.check()
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            click.echo(f"{click.style('failed ', 'red')} {mistake}", err=True)
+        sys.exit(1)
+    counter = tokens.load(settings.tokenizer_dir)
+    providers = registry.build(settings.providers, counter.count, counter.count_messages)
+    failed = False
+    for finding in findings(settings, router, providers, counter):
+        failed |= finding.state == "failed"
+        click.echo(f"{click.style(f'{finding.state:7}', _COLOURS[finding.state])} {finding.subject}: {finding.text}")
+    sys.exit(failed)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of gateway.yaml, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+def init() -> None:
+    """Write API_KEY (fresh and random) and MODEL_NAME into .env, where neither it nor the environment has them."""
+    dotenv = Path(".env")
+    mistakes: list[str] = []
+    known = read_environment(os.environ, dotenv, mistakes)
+    if mistakes:
+        raise click.ClickException("; ".join(mistakes))
+    lines = []
+    if "API_KEY" not in known:
+        lines.append(f"API_KEY={secrets.token_urlsafe(32)}")
+    if "MODEL_NAME" not in known:
+        lines.append("MODEL_NAME=offline/echo")
+    if not lines:
+        return
+    old = dotenv.read_text(encoding="utf-8") if dotenv.exists() else ""
+    if old and not old.endswith("\n"):
+        old += "\n"
+    dotenv.touch(mode=0o600)
+    dotenv.write_text(old + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    click.echo(f"wrote {', '.join(line.partition('=')[0] for line in lines)} into .env", err=True)

@@ -1,0 +1,6 @@
+"""Configuration: the only reader of the environment, of `.env` and of `gateway.yaml`."""
+
+from gateway.config.loading import load
+from gateway.config.settings import ConfigError, Secret, Settings
+
+__all__ = ["ConfigError", "Secret", "Settings", "load"]

@@ -1,0 +1,89 @@
+"""The variables of the environment and of `.env`, and what each may hold."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dotenv.parser import parse_stream
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+# Variables that are documented for later versions: set today, they would silently do nothing.
+NOT_IN_FORCE = (
+    "ADMIN_KEY", "DATA_DIR", "DATABASE_URL", "REDIS_URL", "CACHE_TTL", "METRICS_PORT", "TRUSTED_PROXIES", "DRAIN_DELAY",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)  # fmt: skip
+
+
+class Keys(fields.Field[list[str]]):
+    """Comma-separated client keys of visible ASCII."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[str]:
+        keys = [key.strip() for key in str(value).split(",")]
+        if not all(keys):
+            raise ValidationError("holds an empty key; separate keys by single commas")
+        if not all(key.isascii() and key.isprintable() and " " not in key for key in keys):
+            raise ValidationError("a key may only hold visible ASCII characters")
+        if len(set(keys)) != len(keys):
+            raise ValidationError("holds the same key twice")
+        return keys
+
+
+class EnvironmentSchema(Schema):
+    """One field a variable; `data_key` is the variable's name."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    api_keys = Keys(
+        required=True,
+        data_key="API_KEY",
+        error_messages={"required": "is not set. It holds the key(s) that clients must show, comma separated"},
+    )
+    default_model = fields.String(data_key="MODEL_NAME", load_default=None)
+    config_file = fields.String(data_key="GATEWAY_CONFIG", load_default=None)
+    tokenizer_dir = fields.String(
+        data_key="TIKTOKEN_CACHE_DIR", load_default=str(Path(sys.prefix, "share", "llm-gateway", "tokenizers"))
+    )
+    log_level = fields.String(data_key="LOG_LEVEL", load_default="INFO", validate=validate.OneOf(LOG_LEVELS))
+    log_file = fields.String(data_key="LOG_FILE", load_default=None)
+    log_prompts = fields.Boolean(data_key="LOG_PROMPTS", load_default=False)
+    metrics_token = fields.String(data_key="METRICS_TOKEN", load_default=None)
+    max_body_bytes = fields.Integer(
+        data_key="MAX_BODY_BYTES", load_default=33_554_432, validate=validate.Range(min=1024)
+    )
+    host = fields.String(data_key="HOST", load_default="127.0.0.1")
+    port = fields.Integer(data_key="PORT", load_default=8000, validate=validate.Range(min=0, max=65535))
+    workers = fields.Integer(data_key="WEB_CONCURRENCY", load_default=2, validate=validate.Range(min=1, max=1024))
+    graceful_timeout = fields.Integer(
+        data_key="GRACEFUL_TIMEOUT", load_default=600, validate=validate.Range(min=1, max=86400)
+    )
+    hint = fields.Boolean(data_key="GATEWAY_HINT", load_default=False)
+
+
+def read_environment(environ: Mapping[str, str], dotenv: Path, mistakes: list[str]) -> dict[str, str]:
+    """Merge the process environment over `.env`. A variable set to nothing counts as not set.
+
+    Args:
+        environ: the process environment.
+        dotenv: the `.env` file; it need not exist.
+        mistakes: gets a line for each line of the file that cannot be read.
+    """
+    merged: dict[str, str] = {}
+    try:
+        with dotenv.open(encoding="utf-8") as stream:
+            for binding in parse_stream(stream):
+                if binding.error or (binding.key and binding.value is None):
+                    mistakes.append(f"{dotenv.name}: line {binding.original.line}: not of the form NAME=value")
+                elif binding.key and binding.value:
+                    merged[binding.key] = binding.value
+    except FileNotFoundError:
+        pass  # a .env is optional
+    except (OSError, UnicodeDecodeError) as error:
+        mistakes.append(f"{dotenv.name}: cannot be read: {error}")
+    merged.update(environ)
+    return {name: value for name, value in merged.items() if value}

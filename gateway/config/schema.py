@@ -1,0 +1,213 @@
+"""The schema of `gateway.yaml`, as marshmallow reads it and as JSON Schema publishes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import Schema, ValidationError, fields, validate
+
+from gateway.config.vendors import VENDORS
+
+PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+MODEL_NAME = re.compile(r"[!-~]{1,256}")
+OFFLINE = "offline"
+
+# Settings that are documented for later versions: accepted, so that one file serves, and named at start.
+NOT_IN_FORCE = ("cache", "retry", "breaker")
+NOT_IN_FORCE_OF_MODEL = ("max_output_tokens", "affinity", "on_unsupported", "strict")
+
+_NAMED = {"providers", "models", "headers"}  # mappings whose names are the operator's own
+
+
+class WholeNumber(fields.Integer):
+    """An integer; a string of digits will do, since `${VAR}` brings strings; 1.5 will not."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, float):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+def _url(value: str) -> None:
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid or not value.isprintable() or " " in value:
+        raise ValidationError("must be an address such as https://host/v1")
+    if parts.query or parts.fragment:
+        raise ValidationError("must not hold '?' or '#'")
+
+
+def _base_url(value: str) -> None:
+    _url(value)
+    if "@" in urlsplit(value).netloc:
+        raise ValidationError("must not hold a password; give the key as api_key")
+
+
+def _header_name(value: str) -> None:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise ValidationError("is not a header name")
+    if value.lower() in {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}:
+        raise ValidationError("is the gateway's to set")
+
+
+def _header_value(value: str) -> None:
+    if not (value.isascii() and value.isprintable()):
+        raise ValidationError("may only hold visible ASCII characters")
+
+
+def _name(pattern: re.Pattern[str], meaning: str) -> validate.Validator:
+    return validate.Regexp(re.compile(pattern.pattern + r"\Z"), error=meaning)
+
+
+class _Section(Schema):
+    """A part of the file; unknown names are refused and the known ones listed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.error_messages = {**self.error_messages, "unknown": f"unknown; known here: {', '.join(self.fields)}"}
+
+
+_seconds = validate.Range(min=0, min_inclusive=False, max=86_400)
+_count = validate.Range(min=1)
+
+
+class TimeoutsSchema(_Section):
+    connect = fields.Float(validate=_seconds)
+    first_byte = fields.Float(validate=_seconds, metadata={"description": "streams only"})
+    idle = fields.Float(validate=_seconds, metadata={"description": "streams only"})
+    total = fields.Float(validate=_seconds)
+
+
+class AnswerSchema(_Section):
+    """How `kind: offline` answers."""
+
+    tokens = WholeNumber(validate=validate.Range(min=1, max=1_000_000))
+    latency_ms = WholeNumber(validate=validate.Range(min=0, max=3_600_000))
+    tokens_per_second = fields.Float(validate=validate.Range(min=0, min_inclusive=False))
+    fail = fields.String(
+        validate=validate.Regexp(r"\A([45]\d\d|reset|timeout)\Z", error="must be a 4xx or 5xx status, reset or timeout")
+    )
+    fail_percent = WholeNumber(validate=validate.Range(min=0, max=100))
+
+
+class ProviderSchema(_Section):
+    kind = fields.String(required=True, validate=validate.OneOf([*VENDORS, OFFLINE]))
+    base_url = fields.String(validate=_base_url)
+    api_key = fields.String(validate=[validate.Length(min=1), _header_value])
+    timeouts = fields.Nested(TimeoutsSchema)
+    proxy = fields.String(validate=_url)
+    ca_bundle = fields.String()
+    headers = fields.Dict(keys=fields.String(validate=_header_name), values=fields.String(validate=_header_value))
+    answer = fields.Nested(AnswerSchema, metadata={"description": "kind: offline only"})
+
+
+class TargetSchema(_Section):
+    provider = fields.String(required=True)
+    model = fields.String(required=True, validate=_name(MODEL_NAME, "must be 1 to 256 visible ASCII characters"))
+    weight = WholeNumber(validate=_count)
+    priority = WholeNumber(validate=_count)
+
+
+class PriceSchema(_Section):
+    """USD per million tokens. What is not given costs as `input`, or as `output` for reasoning."""
+
+    input = fields.Decimal(required=True, validate=validate.Range(min=0, max=1_000_000))
+    output = fields.Decimal(required=True, validate=validate.Range(min=0, max=1_000_000))
+    cached_input = fields.Decimal(validate=validate.Range(min=0, max=1_000_000))
+    cache_write = fields.Decimal(validate=validate.Range(min=0, max=1_000_000))
+    reasoning = fields.Decimal(validate=validate.Range(min=0, max=1_000_000))
+
+
+class ModelSchema(_Section):
+    targets = fields.List(fields.Nested(TargetSchema), required=True, validate=validate.Length(min=1))
+    fallback = fields.List(fields.String())
+    price = fields.Nested(PriceSchema)
+    max_output_tokens = WholeNumber(validate=_count)
+    affinity = fields.String(validate=validate.OneOf(["none", "session"]))
+    on_unsupported = fields.String(validate=validate.OneOf(["drop", "refuse"]))
+    strict = fields.Boolean()
+
+
+class CacheSchema(_Section):
+    ttl = WholeNumber(validate=validate.Range(min=0))
+
+
+class RetrySchema(_Section):
+    attempts = WholeNumber(validate=validate.Range(min=1, max=5))
+    budget_percent = WholeNumber(validate=validate.Range(min=0, max=100))
+
+
+class BreakerSchema(_Section):
+    failures = WholeNumber(validate=_count)
+    open_seconds = fields.Float(validate=_seconds)
+
+
+class FileSchema(_Section):
+    default_model = fields.String(validate=_name(MODEL_NAME, "must be 1 to 256 visible ASCII characters"))
+    providers = fields.Dict(
+        keys=fields.String(validate=_name(PROVIDER_NAME, "a provider's name holds letters, digits, '_', '.' and '-'")),
+        values=fields.Nested(ProviderSchema),
+    )
+    models = fields.Dict(
+        keys=fields.String(validate=_name(MODEL_NAME, "a model's name holds 1 to 256 visible ASCII characters")),
+        values=fields.Nested(ModelSchema),
+    )
+    cache = fields.Nested(CacheSchema)
+    retry = fields.Nested(RetrySchema)
+    breaker = fields.Nested(BreakerSchema)
+
+
+def mistake_lines(errors: Any, path: str = "", named: bool = False) -> Iterator[str]:
+    """Flatten marshmallow's nested errors into lines of `path: what is wrong`."""
+    if isinstance(errors, dict):
+        for name, below in errors.items():
+            if isinstance(name, int):
+                yield from mistake_lines(below, f"{path}[{name}]")
+                continue
+            inner = f"{path}.{name}" if path else str(name)
+            if named:  # marshmallow wraps the errors of a mapping's entry in "key" and "value"
+                for wrapped in below.values() if isinstance(below, dict) else [below]:
+                    yield from mistake_lines(wrapped, inner)
+            else:
+                yield from mistake_lines(below, path if name == "_schema" else inner, named=name in _NAMED)
+    else:
+        for message in errors if isinstance(errors, list) else [errors]:
+            text = str(message).rstrip(".")
+            yield f"{path or 'top level'}: {text[:1].lower()}{text[1:]}"
+
+
+def json_schema() -> dict[str, Any]:
+    """The file as JSON Schema (2020-12), for editors: generated from the marshmallow schemas above."""
+    spec = APISpec("gateway.yaml", "1", "3.1.0", plugins=[MarshmallowPlugin()])
+    spec.components.schema("File", schema=FileSchema)
+    definitions = spec.to_dict()["components"]["schemas"]
+    for definition in definitions.values():
+        definition["additionalProperties"] = False
+    schema: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gateway.yaml of the AI gateway",
+        "$ref": "#/$defs/File",
+        "$defs": definitions,
+    }
+    published: dict[str, Any] = _with_definitions(schema)
+    return published
+
+
+def _with_definitions(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: value.replace("#/components/schemas/", "#/$defs/") if key == "$ref" else _with_definitions(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_with_definitions(value) for value in node]
+    return int(node) if isinstance(node, Decimal) else node

@@ -1,0 +1,140 @@
+"""The gateway's settings: frozen, complete and valid. Whoever holds a `Settings` need not check it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used.
+
+    Attributes:
+        mistakes: one line each, with the variable or the YAML path at fault.
+    """
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class Secret:
+    """A string that cannot be printed by accident."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Deadlines of an upstream call in seconds. First byte and idle bear on streams only."""
+
+    connect: float = 2
+    first_byte: float = 120
+    idle: float = 120
+    total: float = 600
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineSettings:
+    """How the built-in provider behaves where the model's name does not say.
+
+    Attributes:
+        tokens: length of the answer; None repeats the prompt.
+        latency_ms: wait before the answer begins.
+        tokens_per_second: pace of the answer; None is at once.
+        fail: a status to fail with, or "reset" or "timeout".
+        fail_percent: share of prompts that fail, chosen by the prompt's hash.
+    """
+
+    tokens: int | None = None
+    latency_ms: int = 0
+    tokens_per_second: float | None = None
+    fail: str | None = None
+    fail_percent: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """One provider. `base_url` has no trailing slash and is empty for `offline`."""
+
+    name: str
+    kind: str
+    base_url: str = ""
+    api_key: Secret | None = None
+    timeouts: Timeouts = Timeouts()
+    proxy: Secret | None = None
+    ca_bundle: str | None = None
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    offline: OfflineSettings = OfflineSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    provider: str
+    model: str
+    weight: int = 1
+    priority: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """A name that clients ask for. `price` is USD per million tokens by kind of token, or None for the catalogue's."""
+
+    targets: tuple[TargetSettings, ...]
+    fallback: tuple[str, ...] = ()
+    price: Mapping[str, Decimal] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the environment, `.env` and `gateway.yaml` said.
+
+    Attributes:
+        api_keys: the static client keys.
+        default_model: the model of a request that names none.
+        providers: in the order in which a bare model name looks for one.
+        unconfigured: no provider is configured, so that `offline/echo` answers every bare name.
+        hint: print a curl line once the service listens.
+        key_file: the `.env` that the client keys come from; None if they come from the environment.
+        sources: the files that were read.
+        warnings: what the operator should know, logged once at start.
+        secrets: every string that must never be written, for the redaction at the log's sink.
+    """
+
+    api_keys: tuple[Secret, ...]
+    default_model: str
+    providers: Mapping[str, ProviderSettings]
+    models: Mapping[str, ModelSettings]
+    unconfigured: bool
+    tokenizer_dir: Path
+    log_level: str
+    log_file: str | None
+    log_prompts: bool
+    metrics_token: Secret | None
+    max_body_bytes: int
+    host: str
+    port: int
+    workers: int
+    graceful_timeout: int
+    hint: bool
+    key_file: Path | None = None
+    sources: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()

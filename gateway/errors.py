@@ -1,0 +1,153 @@
+"""Every way a request can fail, in one tree. Each class says its status, its code and whether another
+attempt at the same target or the next one can help; the message is written for the client to read.
+
+    GatewayError                 500 internal_error
+    ├── InvalidBody              400 the body as a whole: invalid_json, json_too_deep, duplicate_key, ...
+    ├── InvalidField             400 one field of it: invalid_type, invalid_value, missing_required_parameter, ...
+    ├── Unauthorized             401 invalid_api_key
+    ├── NotFound                 404 not_found
+    │   └── ModelNotFound        404 model_not_found
+    ├── MethodNotAllowed         405 method_not_allowed
+    ├── RequestTooLarge          413 request_too_large
+    ├── UnsupportedMediaType     415 unsupported_media_type
+    ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
+    ├── UpstreamError            502 upstream_error
+    │   ├── UpstreamUnreachable  502 not connected: nothing was sent
+    │   └── StaleConnection      502 a kept-alive connection ended before one byte of response
+    ├── UpstreamTimeout          504 upstream_timeout
+    │   └── ConnectTimeout       504 not connected in time: nothing was sent
+    └── NoProviderAvailable      503 no_provider_available
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """A failure that the client is told about.
+
+    Args:
+        message: one sentence for the client: what is wrong, where, what to do. Never a secret.
+        param: the request field at fault, as the client wrote it.
+        code: overrides the class's code, for classes that serve several.
+        retry_after: seconds after which another try may succeed.
+    """
+
+    status = 500
+    code = "internal_error"
+    type = "server_error"
+    retryable = False
+    default_message = "The gateway failed to handle this request. Quote the request id when you report it."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message or self.default_message)
+        self.message = message or self.default_message
+        self.param = param
+        self.code = code or type(self).code
+        self.retry_after = retry_after
+
+
+class InvalidBody(GatewayError):
+    status = 400
+    code = "invalid_json"
+    type = "invalid_request_error"
+
+
+class InvalidField(GatewayError):
+    status = 400
+    code = "invalid_value"
+    type = "invalid_request_error"
+
+
+class Unauthorized(GatewayError):
+    status = 401
+    code = "invalid_api_key"
+    type = "invalid_request_error"
+    default_message = "No valid API key. Send yours as 'x-api-key: KEY' or 'Authorization: Bearer KEY'."
+
+
+class NotFound(GatewayError):
+    status = 404
+    code = "not_found"
+    type = "invalid_request_error"
+    default_message = "There is nothing at this path."
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+    default_message = (
+        "This model does not exist here. GET /health tells that the gateway runs; ask its operator for the models."
+    )
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    code = "method_not_allowed"
+    type = "invalid_request_error"
+    default_message = "This path does not take this method."
+
+
+class RequestTooLarge(GatewayError):
+    status = 413
+    code = "request_too_large"
+    type = "invalid_request_error"
+
+
+class UnsupportedMediaType(GatewayError):
+    status = 415
+    code = "unsupported_media_type"
+    type = "invalid_request_error"
+
+
+class ProviderRefused(GatewayError):
+    """The provider's own 4xx about the request, passed on byte for byte.
+
+    Args:
+        status: the provider's status, 400 to 499.
+        body: the provider's JSON body.
+    """
+
+    type = "invalid_request_error"
+    code = "provider_refused"
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__("The provider refused the request.")
+        self.status = status
+        self.body = body
+
+
+class UpstreamError(GatewayError):
+    status = 502
+    code = "upstream_error"
+    retryable = True
+
+
+class UpstreamUnreachable(UpstreamError):
+    pass
+
+
+class StaleConnection(UpstreamError):
+    pass
+
+
+class UpstreamTimeout(GatewayError):
+    """No (whole) answer in time. Not retried: the provider may have done, and billed, the work."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class ConnectTimeout(UpstreamTimeout):
+    retryable = True
+
+
+class NoProviderAvailable(GatewayError):
+    status = 503
+    code = "no_provider_available"
+    retryable = True

@@ -1,0 +1,83 @@
+"""What Gunicorn's master does for its workers: it reads the configuration and loads what they inherit over fork.
+
+A worker that cannot boot would stop the master, and so would an exception in `gunicorn.conf.py`. So only the master
+reads files, on SIGHUP a broken one leaves the last good configuration in force, and workers never read any.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from dataclasses import replace
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from gateway.accounting import prices, tokens
+from gateway.config import ConfigError, Settings, snapshot
+from gateway.routing.router import Router
+from gateway.telemetry.metrics import degraded_counter
+
+log = logging.getLogger(__name__)
+
+_BODY = """-H 'content-type: application/json' -d '{"prompt": "Hello!", "user_id": "me"}'"""
+_degraded = degraded_counter(CollectorRegistry())
+_boot: Settings | None = None
+
+
+def settings() -> Settings:
+    """Read the configuration, at start and on SIGHUP.
+
+    Returns:
+        The settings in force: the new ones, or on SIGHUP the last good ones; the address and the number of workers
+        are always those of the start.
+
+    Raises:
+        SystemExit: at start, with every mistake on standard error.
+    """
+    global _boot
+    try:
+        current = snapshot.reload(lambda new: Router(new, prices.catalogue()).check())
+    except ConfigError as error:
+        raise SystemExit("\n".join(error.mistakes)) from None
+    if snapshot.reload_error:
+        _degraded.labels("configuration").inc()
+        log.error("not reloaded, the last good configuration stays in force: %s", snapshot.reload_error)
+    else:
+        tokens.load(current.tokenizer_dir)
+    _boot = _boot or current
+    return replace(current, host=_boot.host, port=_boot.port, workers=_boot.workers)
+
+
+def greet(server: Any) -> None:
+    """Log what the operator should know and, where `make run` asks for it, print a curl line that works as pasted.
+
+    Args:
+        server: Gunicorn's arbiter, listening.
+    """
+    current = snapshot.current()
+    for warning in current.warnings:
+        log.warning("%s", warning)
+    if current.hint:
+        print(hint(current, server.LISTENERS[0].getsockname()), file=sys.stderr, flush=True)
+
+
+def hint(current: Settings, address: tuple[Any, ...]) -> str:
+    """The text for a person in front of a terminal; it refers to the key and does not show it.
+
+    Args:
+        current: the settings in force.
+        address: what the service listens on, as a socket says it.
+    """
+    host, port = address[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compares, binds nothing
+        host = "127.0.0.1"
+    key = "$API_KEY"
+    if current.key_file:
+        key = f"$(sed -n 's/^API_KEY=[\"'\\'']*\\([^,\"'\\'']*\\).*/\\1/p' {shlex.quote(str(current.key_file))})"
+    return f"""
+The gateway listens on http://{host}:{port}; {current.default_model} answers where a request names no model. Try:
+
+curl -sS http://{host}:{port}/inference -H "x-api-key: {key}" {_BODY}
+"""

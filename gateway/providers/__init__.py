@@ -1,0 +1,1 @@
+"""The vendors' side: from `model` to a vendor's wire form and back."""

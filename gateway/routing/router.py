@@ -1,0 +1,105 @@
+"""Which targets answer for a model's name, and in which order they are tried."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.config.settings import ConfigError, ModelSettings, Settings, TargetSettings
+from gateway.config.vendors import VENDORS
+from gateway.errors import ModelNotFound
+from gateway.model import Target
+
+MOST_ATTEMPTS = 5  # of one request, over all its targets
+_LONGEST_NAME = 256
+
+
+class Lists(Protocol):
+    """What the router asks of the price catalogue."""
+
+    def lists(self, provider_id: str, model: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A target, and the name under `models:` that led to it (None where the client named the target itself)."""
+
+    target: Target
+    alias: str | None = None
+
+
+class Router:
+    """Resolves model names in the order: `models:`, then `provider/model`, then the catalogue's bare names.
+
+    Args:
+        settings: the configuration.
+        catalogue: says which bare names a provider's catalogue lists.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Lists) -> None:
+        self._default = settings.default_model
+        self._models: Mapping[str, ModelSettings] = settings.models
+        self._providers = settings.providers
+        self._unconfigured = settings.unconfigured
+        self._catalogue = catalogue
+        self._random = random.Random()  # noqa: S311 - spreads load, guards nothing
+
+    def check(self) -> None:
+        """Raise ConfigError unless the default model exists."""
+        try:
+            self.candidates(None)
+        except ModelNotFound:
+            providers = ", ".join(self._providers)
+            raise ConfigError(
+                [
+                    f"MODEL_NAME: there is no model {self._default!r}. It may be a name under 'models:', "
+                    f"'provider/model' (providers: {providers}), or a model that a provider's price list knows"
+                ]
+            ) from None
+
+    def candidates(self, name: str | None) -> list[Candidate]:
+        """The targets for `name`, best first: its own by priority and weight, then its fallback models'.
+
+        Args:
+            name: what the client asked for; None is the default model.
+
+        Raises:
+            ModelNotFound: no such model.
+        """
+        name = name or self._default
+        model = self._models.get(name)
+        if model is None:
+            return [Candidate(self._target(name))]
+        found = list(self._of_model(name, model))
+        for other in model.fallback:
+            fallback = self._models.get(other)
+            found += self._of_model(other, fallback) if fallback else [Candidate(self._target(other))]
+        return found[:MOST_ATTEMPTS]
+
+    def _of_model(self, name: str, model: ModelSettings) -> Iterator[Candidate]:
+        for priority in sorted({target.priority for target in model.targets}):
+            tier = [target for target in model.targets if target.priority == priority]
+            for target in self._shuffled(tier):
+                yield Candidate(Target(target.provider, target.model), alias=name)
+
+    def _shuffled(self, targets: list[TargetSettings]) -> list[TargetSettings]:
+        """A random order in which each target leads as often as its weight says (Efraimidis and Spirakis, 2006)."""
+        return sorted(targets, key=lambda target: self._random.random() ** (1 / target.weight), reverse=True)
+
+    def _target(self, name: str) -> Target:
+        if len(name) <= _LONGEST_NAME and name.isprintable():
+            provider, slash, model = name.partition("/")
+            if slash and model and provider in self._providers:
+                return Target(provider, model)
+            for candidate, settings in self._providers.items():
+                vendor = VENDORS.get(settings.kind)
+                if vendor and vendor.prices and self._catalogue.lists(vendor.prices, name):
+                    return Target(candidate, name)
+            if self._unconfigured and not slash:
+                return Target("offline", "echo")
+        raise ModelNotFound(
+            f"The model {name[:100]!r} does not exist here. Ask for a name under 'models:' in the gateway's file, or "
+            "for 'provider/model' with one of its providers."
+        )

@@ -1,0 +1,78 @@
+"""Field types that JSON has and marshmallow is lenient about, and the codes of what is wrong with a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from gateway.errors import InvalidField
+
+
+class StrictInteger(fields.Integer):
+    """A JSON integer: not `true`, not `1.0`, not `"1"`."""
+
+    def _validated(self, value: Any) -> int:
+        if type(value) is not int:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class StrictNumber(fields.Float):
+    """A JSON number: not `true`, not `"1"`."""
+
+    def _validated(self, value: Any) -> float:
+        if type(value) not in (int, float):
+            raise self.make_error("invalid", input=value)
+        return float(value)
+
+
+class StrictBoolean(fields.Boolean):
+    """A JSON boolean: not `0`, not `"true"`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if type(value) is not bool:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class NotBlank(validate.Validator):
+    """At least one character that is not white space."""
+
+    def __call__(self, value: str) -> str:
+        if not value.strip():
+            raise ValidationError("must not be empty")
+        return value
+
+
+# marshmallow's names of what can be wrong -> ours; what a validator says is `invalid_value`
+_CODES = {"required": "missing_required_parameter", "null": "invalid_type", "invalid": "invalid_type"}
+
+
+def load(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
+    """Validate `document`.
+
+    Raises:
+        InvalidField: for the first field at fault, in the schema's order; for an unknown one only if no other is.
+    """
+    try:
+        loaded: dict[str, Any] = schema.load(document)
+    except ValidationError as error:
+        wrong: dict[str, list[str]] = error.messages_dict
+        name = next((known for known in schema.fields if known in wrong), None)
+        if name is None:
+            unknown = next(iter(wrong))[:64]
+            known = ", ".join(schema.fields)
+            raise InvalidField(
+                f"{unknown!r} is not a field of this request; it takes {known}.",
+                param=unknown,
+                code="unknown_parameter",
+            ) from None
+        message = wrong[name][0]
+        kind = next((kind for kind, text in schema.fields[name].error_messages.items() if text == message), "")
+        code = _CODES.get(kind, "invalid_value")
+        raise InvalidField(
+            f"{name!r}: {message[:1].lower()}{message[1:].rstrip('.')}.", param=name, code=code
+        ) from None
+    return loaded

@@ -1,0 +1,111 @@
+"""One JSON object a line, for requests, for the gateway's own words and for Gunicorn's.
+
+Nothing a client sends can make a second line or a forged field: values are JSON strings of ASCII, and secrets are
+blotted out of every value at this last point before the sink.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging.config
+import time
+from typing import Any
+from urllib.parse import quote
+
+from pythonjsonlogger.json import JsonFormatter
+
+from gateway.config import Secret, Settings
+from gateway.telemetry.record import RequestRecord
+
+BLOT = "[secret]"
+_requests = logging.getLogger("gateway.request")
+
+
+class Redactor:
+    """Blots known secrets out of text, also in the forms that URLs, JSON and base64 give them."""
+
+    def __init__(self, secrets: tuple[Secret, ...]) -> None:
+        forms: set[str] = set()
+        for secret in secrets:
+            text = secret.reveal()
+            forms |= {text, quote(text, safe=""), json.dumps(text)[1:-1], base64.b64encode(text.encode()).decode()}
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, BLOT)
+        return text
+
+    def value(self, value: Any) -> Any:
+        """Redact every string in a structure, names included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.value(name): self.value(inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(inner) for inner in value]
+        return value if isinstance(value, int | float | bool | None) else self.text(str(value))
+
+
+class LineFormatter(JsonFormatter):
+    """python-json-logger's formatter with our field names and the redaction.
+
+    Args:
+        secrets: what to blot out.
+    """
+
+    def __init__(self, secrets: tuple[Secret, ...] = ()) -> None:
+        super().__init__(
+            "{levelname}{name}{message}", style="{", rename_fields={"levelname": "level", "name": "logger"}
+        )
+        self._redactor = Redactor(secrets)
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        log_data["time"] = self.formatTime(record)
+        super().add_fields(log_data, record, message_dict)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+        """UTC in RFC 3339 with milliseconds."""
+        seconds = super().formatTime(record, "%Y-%m-%dT%H:%M:%S")
+        return f"{seconds}.{int(record.msecs):03d}Z"
+
+    @staticmethod
+    def converter(seconds: float | None = None) -> time.struct_time:
+        return time.gmtime(seconds)
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """As JSON, the cost as a plain decimal number, which a float would write with an exponent."""
+        line: str = super().jsonify_log_record(log_data)
+        cost = log_data.get("estimated_cost_usd")
+        return line.replace(f'"estimated_cost_usd": "{cost}"', f'"estimated_cost_usd": {cost}', 1) if cost else line
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        redacted: dict[str, Any] = self._redactor.value(log_data)
+        return redacted
+
+
+def logging_config(settings: Settings) -> dict[str, Any]:
+    """`logging.config.dictConfig`'s dictionary; Gunicorn takes the same one as `logconfig_dict`."""
+    to_stdout = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
+    to_file = {"class": "logging.handlers.WatchedFileHandler", "filename": settings.log_file}
+    logger = {"level": settings.log_level, "handlers": ["lines"], "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": LineFormatter, "secrets": settings.secrets}},
+        "handlers": {"lines": {"formatter": "line", **(to_file if settings.log_file else to_stdout)}},
+        "root": {"level": "WARNING", "handlers": ["lines"]},
+        "loggers": {"gateway": logger, "gunicorn.error": logger, "py.warnings": logger},
+    }
+
+
+def configure(settings: Settings) -> None:
+    logging.config.dictConfig(logging_config(settings))
+    logging.captureWarnings(True)
+
+
+def log_request(record: RequestRecord) -> None:
+    """Write the request's one line."""
+    _requests.info("%s %s %s", record.method, record.path, record.status, extra=record.as_log_fields())

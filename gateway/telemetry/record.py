@@ -1,0 +1,78 @@
+"""What is known of one request, filled in on its way through the house and written as one log line at its end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from gateway.model import Usage, usd
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request. Fields that begin a sentence of the log line have its names; None means not known, not zero.
+
+    Attributes:
+        started: monotonic seconds.
+        upstream_seconds: time spent waiting for providers, all attempts together.
+        prompt, response: filled only where the operator logs prompts.
+        unpriced: an answer came from a model without a price.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    client: str | None = None
+    trace_id: str | None = None
+    session_id: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    status: int | None = None
+    tenant: str | None = None
+    key_id: str | None = None
+    user_id: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    stream: bool = False
+    cached: bool = False
+    attempts: int = 0
+    upstream_seconds: float = 0.0
+    usage: Usage | None = None
+    cost_nano: int | None = None
+    ttft_ms: int | None = None
+    finish_reason: str | None = None
+    upstream_request_id: str | None = None
+    error_code: str | None = None
+    prompt: str | None = None
+    response: str | None = None
+
+    @property
+    def duration_ms(self) -> int:
+        return round((time.monotonic() - self.started) * 1000)
+
+    @property
+    def overhead_ms(self) -> float:
+        """The gateway's own share of the time so far, in milliseconds."""
+        return round(max(0.0, time.monotonic() - self.started - self.upstream_seconds) * 1000, 3)
+
+    def as_log_fields(self) -> dict[str, Any]:
+        """The fields of the log line, in the order in which a reader wants them."""
+        line = {name: getattr(self, name) for name in _AS_THEY_ARE}
+        usage = self.usage
+        line |= {
+            "duration_ms": self.duration_ms,
+            "overhead_ms": self.overhead_ms,
+            "estimated_cost_usd": None if self.cost_nano is None else usd(self.cost_nano),
+            "usage_source": usage.source if usage else None,
+        }
+        line |= {name: getattr(usage, name) if usage else None for name in _TOKENS}
+        if self.prompt is not None:
+            line |= {"prompt": self.prompt, "response": self.response}
+        return line
+
+
+_TOKENS = tuple(entry.name for entry in fields(Usage) if entry.name.endswith("_tokens"))
+_AS_THEY_ARE = (
+    "request_id", "trace_id", "method", "path", "status", "tenant", "key_id", "user_id", "model", "provider", "stream",
+    "cached", "attempts", "ttft_ms", "finish_reason", "upstream_request_id", "session_id", "client", "error_code",
+)  # fmt: skip
