@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from flask import Request
+from gunicorn.http.errors import ParseException
 
 from gateway.errors import InvalidBody, RequestTooLarge, UnsupportedMediaType
 
@@ -57,7 +58,7 @@ def _read(request: Request, most_bytes: int) -> bytes:
     # Flask's own limit would cut a chunked body silently and serve the rest of it as if it were whole.
     try:
         body: bytes = request.environ["wsgi.input"].read(most_bytes + 1 if length is None else length)
-    except OSError as error:
+    except (OSError, ParseException) as error:
         raise InvalidBody("The body's framing is broken.") from error
     if len(body) > most_bytes:
         raise too_large

@@ -85,5 +85,5 @@ def read_environment(environ: Mapping[str, str], dotenv: Path, mistakes: list[st
         pass  # a .env is optional
     except (OSError, UnicodeDecodeError) as error:
         mistakes.append(f"{dotenv.name}: cannot be read: {error}")
-    merged.update(environ)
-    return {name: value for name, value in merged.items() if value}
+    merged.update({name: value for name, value in environ.items() if value})
+    return merged

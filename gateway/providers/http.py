@@ -64,6 +64,7 @@ class _DeadlineReader(io.RawIOBase):
         self._raw: Any = sock.makefile("rb", buffering=0)
         self._deadlines = deadlines
         self.silence = deadlines.first_byte
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -74,6 +75,7 @@ class _DeadlineReader(io.RawIOBase):
             raise TimeoutError("the deadline has passed")
         self._sock.settimeout(left if self.silence is None else min(left, self.silence))
         count: int | None = self._raw.readinto(buffer)
+        self.ended = count == 0
         return count
 
     def close(self) -> None:
@@ -88,6 +90,11 @@ class _Response(http.client.HTTPResponse):
         self.fp.close()
         self.reader = _DeadlineReader(sock, _current.get())
         self.fp = io.BufferedReader(self.reader)
+
+    def begin(self) -> None:
+        super().begin()
+        if self.reader.ended:
+            raise http.client.HTTPException("the connection ended within the headers")  # http.client takes that as sound
 
 
 class _ClosedBeforeAnyByte(ConnectionError):

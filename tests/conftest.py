@@ -1,0 +1,51 @@
+"""What every kind of test may use: settings without an environment, an application, an upstream that misbehaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from gateway.app import create_app
+from gateway.config import Settings, load
+from tests.fakes.upstream import Upstream
+
+KEY = "test-key-0123456789"
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings from variables and the text of a gateway.yaml, as the service would read them; no real environment."""
+
+    def make(yaml: str | None = None, dotenv: str | None = None, **variables: str) -> Settings:
+        if yaml is not None:
+            (tmp_path / "gateway.yaml").write_text(yaml, encoding="utf-8")
+        if dotenv is not None:
+            (tmp_path / ".env").write_text(dotenv, encoding="utf-8")
+        return load({"API_KEY": KEY, "MODEL_NAME": "offline/echo", **variables}, tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def make_app(make_settings: Callable[..., Settings]) -> Callable[..., Flask]:
+    def make(yaml: str | None = None, **variables: str) -> Flask:
+        app = create_app(make_settings(yaml, **variables))
+        app.testing = False  # errors reach the client as they do in production
+        return app
+
+    return make
+
+
+@pytest.fixture
+def client(make_app: Callable[..., Flask]) -> FlaskClient:
+    return make_app().test_client()
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as server:
+        yield server

@@ -1,0 +1,141 @@
+"""The service as operators run it: Gunicorn, several workers, a directory and an environment of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import KEY
+
+ROOT = Path(__file__).parents[2]
+GOOD = {"x-api-key": KEY}
+ASK = {"prompt": "Hello", "user_id": "u-1"}
+
+
+class Service:
+    """A running gateway. Its files are in `directory`; it ends with the test."""
+
+    def __init__(self, directory: Path, worker: str, variables: dict[str, str]) -> None:
+        self.directory = directory
+        self.output = directory / "stdout"
+        self.errors = directory / "stderr"
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._listener.close()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "--pythonpath", str(ROOT)]
+        if worker != "gevent":
+            command += ["--worker-class", worker]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "API_KEY": KEY,
+            "MODEL_NAME": "offline/echo",
+            "PORT": str(self.port),
+            "WEB_CONCURRENCY": "2",
+            "GRACEFUL_TIMEOUT": "10",
+            **variables,
+        }
+        self._size = int(environment["WEB_CONCURRENCY"] or 2)
+        with self.output.open("wb") as output, self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [*command, "wsgi:app"],
+                cwd=directory,
+                env={name: value for name, value in environment.items() if value},
+                stdout=output,
+                stderr=errors,
+            )
+
+    def wait_until_ready(self, seconds: float = 20) -> Service:
+        self.wait_for(lambda: self._answers() and len(self.workers()) == self._size, seconds)
+        return self
+
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 10) -> Any:
+        """The condition's first true value; fails after `seconds`, showing what the service wrote."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if value := condition():
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"waited {seconds} s\n{self.output.read_text()}\n{self.errors.read_text()}")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.errors.read_text()
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"{self.url}/health", timeout=5).ok
+        return False
+
+    def ask(self, body: Any = None, **headers: str) -> requests.Response:
+        return requests.post(f"{self.url}/inference", json=body or ASK, headers={**GOOD, **headers}, timeout=20)
+
+    def raw(self, data: bytes) -> tuple[int, dict[str, Any]]:
+        """Send bytes as they are; the status and the JSON body of what comes back."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            with contextlib.suppress(OSError):  # the service may answer and close before it has read everything
+                connection.sendall(data)
+            with connection.makefile("rb") as stream:
+                status = int(stream.readline().split()[1])
+                length = 0
+                while (line := stream.readline()) not in (b"\r\n", b""):
+                    name, _, value = line.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                return status, json.loads(stream.read(length))
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Everything on standard output; each line must be a JSON object."""
+        return [json.loads(line) for line in self.output.read_text().splitlines()]
+
+    def workers(self) -> set[int]:
+        found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
+        return {int(pid) for pid in found.stdout.split()}
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+@pytest.fixture(params=["gevent", "gthread"])
+def worker(request: pytest.FixtureRequest) -> str:
+    """Tests that use it run on every kind of worker."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts services; all of them are stopped at the end, and must stop."""
+    started: list[Service] = []
+
+    def start(worker: str = "gevent", yaml: str = "", dotenv: str = "", wait: bool = True, **variables: str) -> Service:
+        directory = tmp_path / f"service-{len(started)}"
+        directory.mkdir()
+        if yaml:
+            (directory / "gateway.yaml").write_text(yaml)
+        if dotenv:
+            (directory / ".env").write_text(dotenv)
+        service = Service(directory, worker, variables)
+        started.append(service)
+        return service.wait_until_ready() if wait else service
+
+    yield start
+    for service in started:
+        service.stop()

@@ -1,0 +1,84 @@
+"""SIGHUP reloads the file and .env; a broken one changes nothing, not even for workers that start later."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from tests.service.conftest import ASK, Service
+
+Start = Callable[..., Service]
+
+
+def reload(service: Service) -> None:
+    """HUP, then wait until every worker is a new one."""
+    old = service.workers()
+    service.signal(signal.SIGHUP)
+    service.wait_for(lambda: not service.workers() & old)
+    service.wait_until_ready()
+
+
+def model(service: Service) -> str:
+    name: str = service.ask().json()["model"]
+    return name
+
+
+def degraded(service: Service) -> Any:
+    return requests.get(f"{service.url}/health/ready", timeout=5).json()["checks"]["configuration"]["state"]
+
+
+def test_a_new_file_is_in_force_after_hup_and_a_broken_one_is_not(worker: str, start: Start) -> None:
+    file = "models: {m: {targets: [{provider: offline, model: 'echo?tokens=%s'}]}}"
+    service = start(worker, file % 5, MODEL_NAME="m")
+    assert model(service) == "offline/echo?tokens=5"
+
+    (service.directory / "gateway.yaml").write_text(file % 6)
+    reload(service)
+    assert model(service) == "offline/echo?tokens=6"
+
+    (service.directory / "gateway.yaml").write_text("models: [")
+    reload(service)
+    assert model(service) == "offline/echo?tokens=6"
+    assert degraded(service) == "degraded"
+    told = [line["message"] for line in service.lines() if line["level"] == "ERROR"]
+    assert len(told) == 1
+    assert told[0].startswith("not reloaded, the last good configuration stays in force: gateway.yaml: line 1")
+    assert 'llm_gateway_degraded_total{dependency="configuration"} 1.0' in requests.get(f"{service.url}/metrics", timeout=5).text
+
+    killed = service.workers()
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    service.wait_for(lambda: not service.workers() & killed)
+    service.wait_until_ready()
+    assert model(service) == "offline/echo?tokens=6", "a worker that starts later never reads the broken file"
+
+    (service.directory / "gateway.yaml").write_text(file % 7)
+    reload(service)
+    assert (model(service), degraded(service)) == ("offline/echo?tokens=7", "ok")
+
+
+def test_a_key_rotated_in_dotenv_is_in_force_after_hup(start: Start) -> None:
+    service = start(dotenv="API_KEY=old-key-0123456789\n", API_KEY="")
+
+    def statuses() -> list[int]:
+        return [service.ask(**{"x-api-key": f"{age}-key-0123456789"}).status_code for age in ("old", "new")]
+
+    assert statuses() == [200, 401]
+    (service.directory / ".env").write_text("API_KEY=new-key-0123456789,old-key-0123456789\n")
+    reload(service)
+    assert statuses() == [200, 200]
+    (service.directory / ".env").write_text("API_KEY=new-key-0123456789\n")
+    reload(service)
+    assert statuses() == [401, 200]
+
+
+def test_the_address_and_the_number_of_workers_stay(start: Start) -> None:
+    service = start(WEB_CONCURRENCY="", dotenv="WEB_CONCURRENCY=2\n")
+    (service.directory / ".env").write_text("WEB_CONCURRENCY=5\nPORT=1\n")
+    reload(service)
+    assert len(service.workers()) == 2
+    assert requests.post(f"{service.url}/inference", json=ASK, timeout=5).status_code == 401

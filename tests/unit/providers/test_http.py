@@ -1,0 +1,224 @@
+"""The transport: deadlines that hold against any upstream, honest pooling, nothing from the environment."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.config.settings import ProviderSettings, Secret
+from gateway.errors import ConnectTimeout, GatewayError, StaleConnection, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from gateway.providers import http
+from gateway.providers.http import Deadlines, Transport
+from tests.fakes.upstream import Received, Upstream, answers, response, sends
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+def transport(base_url: str, **settings: object) -> Transport:
+    return Transport(ProviderSettings("up", "openai", base_url, **settings), "/chat/completions")  # type: ignore[arg-type]
+
+
+def within(total: float = 5, **others: float) -> Deadlines:
+    return Deadlines(connect=others.pop("connect", 2), until=time.monotonic() + total, **others)
+
+
+def drip(pieces: list[bytes], pause: float) -> Callable[[socket.socket, Received], bool]:
+    def script(connection: socket.socket, request: Received) -> bool:
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(pause)
+        return False
+
+    return script
+
+
+def failure_after(call: Callable[[], object]) -> tuple[GatewayError, float]:
+    started = time.monotonic()
+    with pytest.raises(GatewayError) as caught:
+        call()
+    return caught.value, time.monotonic() - started
+
+
+def test_a_call_arrives_whole_with_its_headers_and_credential(upstream: Upstream) -> None:
+    upstream.script = answers(b"{}", headers={"x-request-id": "up-1"})
+    sender = transport(upstream.base_url, api_key=Secret("sk-1"), headers={"X-Team": Secret("search")})
+    reply = sender.send(b'{"a": 1}', {"x-request-id": "call-1"}, within())
+    assert (reply.status, reply.headers["X-Request-Id"], reply.read()) == (200, "up-1", b"{}")
+    request = upstream.received[0]
+    assert (request.method, request.path, request.body) == ("POST", "/v1/chat/completions", b'{"a": 1}')
+    assert {name: value for name, value in request.headers.items() if name != "host"} == {
+        "content-type": "application/json",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "llm-gateway",
+        "authorization": "Bearer sk-1",
+        "x-team": "search",
+        "x-request-id": "call-1",
+        "content-length": "8",
+    }
+
+
+def test_a_connection_is_used_again(upstream: Upstream) -> None:
+    sender = transport(upstream.base_url)
+    for _ in range(5):
+        sender.send(b"{}", {}, within()).read()
+    assert upstream.connections == 1
+
+
+def test_a_connection_that_was_closed_meanwhile_is_found_out_before_it_is_used(upstream: Upstream) -> None:
+    sender = transport(upstream.base_url)
+    sender.send(b"{}", {}, within()).read()
+    upstream.drop_connections()
+    time.sleep(0.05)
+    assert sender.send(b"{}", {}, within()).status == 200
+    assert upstream.connections == 2
+
+
+def test_a_reused_connection_that_ends_without_a_byte_may_be_replayed_and_a_new_one_may_not(upstream: Upstream) -> None:
+    sender = transport(upstream.base_url)
+    sender.send(b"{}", {}, within()).read()
+    upstream.script = sends(b"")
+    assert type(failure_after(lambda: sender.send(b"{}", {}, within()))[0]) is StaleConnection
+    assert type(failure_after(lambda: sender.send(b"{}", {}, within()))[0]) is UpstreamError
+
+
+@pytest.mark.parametrize(
+    ("pieces", "pause"),
+    [
+        ([], 9),
+        ([b"HTTP/1.1 2"], 9),
+        ([bytes([byte]) for byte in HEAD], 0.1),
+        ([HEAD + b"content-length: 9\r\n\r\n{"], 9),
+        ([HEAD + b"content-length: 99\r\n\r\n", *[b"x"] * 99], 0.1),
+        ([HEAD + b"transfer-encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * 99], 0.1),
+    ],
+    ids=["silent", "half a status line", "dripping headers", "half a body", "dripping body", "dripping chunks"],
+)
+def test_the_total_deadline_ends_a_call_wherever_it_stands(pieces: list[bytes], pause: float, upstream: Upstream) -> None:
+    upstream.script = drip([*pieces, b""], pause)
+    sender = transport(upstream.base_url)
+    error, seconds = failure_after(lambda: sender.send(b"{}", {}, within(0.5)).read())
+    assert type(error) is UpstreamTimeout
+    assert not error.retryable
+    assert 0.45 < seconds < 1.5
+
+
+def test_the_first_byte_has_a_deadline_of_its_own(upstream: Upstream) -> None:
+    upstream.script = drip([HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n0\r\n\r\n"], 1)
+    reply = transport(upstream.base_url).send(b"{}", {}, within(first_byte=0.3))
+    error, seconds = failure_after(reply.read)
+    assert type(error) is UpstreamTimeout
+    assert seconds < 0.9
+
+
+def test_silence_between_two_bytes_has_a_deadline_of_its_own(upstream: Upstream) -> None:
+    chunk = b"1\r\nx\r\n"
+    upstream.script = drip([HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunk, chunk, chunk], 0.2)
+    reply = transport(upstream.base_url).send(b"{}", {}, within(first_byte=5, idle=0.5))
+    received: list[bytes] = []
+    with pytest.raises(UpstreamError):
+        received.extend(reply.chunks())  # three chunks 0.2 s apart pass, then the connection ends unfinished
+    upstream.script = drip([HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunk, chunk], 2)
+    reply = transport(upstream.base_url).send(b"{}", {}, within(first_byte=5, idle=0.3))
+    error, seconds = failure_after(reply.read)
+    assert type(error) is UpstreamTimeout
+    assert seconds < 1.5
+
+
+def test_a_refused_connection_is_told_from_a_broken_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    error, _ = failure_after(lambda: transport(f"http://127.0.0.1:{port}/v1").send(b"{}", {}, within()))
+    assert type(error) is UpstreamUnreachable
+    assert error.retryable
+
+
+def test_a_connection_that_is_not_accepted_in_time_may_be_retried() -> None:
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # fill the listener's queue, so that the next handshake stays unanswered
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        sender = transport(f"http://127.0.0.1:{full.getsockname()[1]}/v1")
+        error, seconds = failure_after(lambda: sender.send(b"{}", {}, within(connect=0.3)))
+    assert type(error) is ConnectTimeout
+    assert error.retryable
+    assert seconds < 2
+
+
+@pytest.mark.parametrize("cut", [*range(0, 60, 6), 70, 80, 90, 100])
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_a_response_cut_at_any_byte_is_an_upstream_error(cut: int, reset: bool, upstream: Upstream) -> None:
+    whole = response(b'{"choices": [' + b" " * 60 + b"]}")
+    assert cut < len(whole)
+    upstream.script = sends(whole[:cut], then_reset=reset)
+    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
+    assert isinstance(error, UpstreamError)
+    assert error.status == 502
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        HEAD + b"".join(b"x-%d: 1\r\n" % number for number in range(1000)) + b"\r\n",
+        HEAD + b"x: " + b"y" * 100_000 + b"\r\n\r\n",
+        HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\nxx\r\n",
+        HEAD + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\nxx",
+    ],
+    ids=["no HTTP", "no status", "1,000 headers", "a header of 100 kB", "a bad chunk", "compressed"],
+)
+def test_nonsense_is_an_upstream_error(raw: bytes, upstream: Upstream) -> None:
+    upstream.script = sends(raw)
+    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
+    assert type(error) is UpstreamError
+
+
+def test_an_endless_answer_is_cut(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(connection: socket.socket, request: Received) -> bool:
+        connection.sendall(HEAD + b"\r\n")
+        while True:
+            connection.sendall(b"x" * 10_000)
+
+    upstream.script = endless
+    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 1_000_000)
+    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
+    assert "more than 1000000 bytes" in error.message
+
+
+def test_a_redirect_is_not_followed(upstream: Upstream) -> None:
+    upstream.script = answers(b"", status=302, headers={"location": f"{upstream.base_url}/elsewhere"})
+    assert transport(upstream.base_url).send(b"{}", {}, within()).status == 302
+    assert len(upstream.received) == 1
+
+
+def test_the_environments_proxies_and_bundles_do_not_apply(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none"))
+    assert transport(upstream.base_url).send(b"{}", {}, within()).status == 200
+
+
+def test_a_configured_proxy_is_used_with_its_password(upstream: Upstream) -> None:
+    proxy = Secret(f"http://user:pass@127.0.0.1:{upstream.port}")
+    transport("http://api.example.test/v1", proxy=proxy).send(b"{}", {}, within()).read()
+    request = upstream.received[0]
+    assert request.path == "http://api.example.test/v1/chat/completions"
+    assert request.headers["proxy-authorization"] == "Basic dXNlcjpwYXNz"
+
+
+def test_a_server_without_a_valid_certificate_is_not_trusted(upstream: Upstream) -> None:
+    upstream.script = sends(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    error, _ = failure_after(
+        lambda: transport(upstream.base_url.replace("http:", "https:")).send(b"{}", {}, within(1))
+    )
+    assert isinstance(error, UpstreamError | UpstreamTimeout)

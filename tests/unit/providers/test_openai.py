@@ -1,0 +1,209 @@
+"""An OpenAI-compatible vendor: what it is sent, and what every kind of answer becomes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import pytest
+
+from gateway.config.settings import ProviderSettings, Secret, Timeouts
+from gateway.config.vendors import VENDORS
+from gateway.errors import ProviderRefused, UpstreamError, UpstreamTimeout
+from gateway.model import ChatRequest, Completion, Message, Usage
+from gateway.providers.base import Call
+from gateway.providers.openai import OpenAIProvider, read_usage
+from tests.fakes.upstream import Upstream, answers, completion
+
+REQUEST = ChatRequest(None, (Message("system", "Be brief."), Message("user", "Hi")), "u-1", 50, 0.5)
+
+
+def provider(upstream: Upstream, kind: str = "openai", total: float = 5) -> OpenAIProvider:
+    return OpenAIProvider(
+        ProviderSettings("up", kind, upstream.base_url, Secret("sk-secret-1"), timeouts=Timeouts(total=total))
+    )
+
+
+def ask(upstream: Upstream, request: ChatRequest = REQUEST, model: str = "gpt-4o-mini", **kind: Any) -> Completion:
+    return provider(upstream, **kind).complete(request, model, Call("call-1", 2))
+
+
+def test_the_vendor_is_sent_its_own_form_and_our_labels(upstream: Upstream) -> None:
+    ask(upstream)
+    request = upstream.received[0]
+    assert request.json == {
+        "model": "gpt-4o-mini",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+        "max_tokens": 50,
+        "temperature": 0.5,
+    }
+    assert request.headers["authorization"] == "Bearer sk-secret-1"
+    assert (request.headers["x-request-id"], request.headers["x-gateway-attempt"]) == ("call-1", "2")
+
+
+def test_what_the_client_left_out_is_left_out(upstream: Upstream) -> None:
+    ask(upstream, ChatRequest(None, (Message("user", "Hi"),), "u-1"))
+    assert upstream.received[0].json.keys() == {"model", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "field"),
+    [
+        ("openai", "gpt-4o", "max_tokens"),
+        ("openai", "gpt-5-mini", "max_completion_tokens"),
+        ("openai", "o3-mini", "max_completion_tokens"),
+        ("azure", "our-deployment", "max_completion_tokens"),
+        ("mistral", "mistral-small-latest", "max_tokens"),
+        ("groq", "openai/gpt-oss-20b", "max_tokens"),
+    ],
+)
+def test_the_cap_has_the_name_that_the_model_takes(kind: str, model: str, field: str, upstream: Upstream) -> None:
+    ask(upstream, model=model, kind=kind)
+    assert {"max_tokens", "max_completion_tokens"} & upstream.received[0].json.keys() == {field}
+
+
+def test_an_answer_comes_with_its_usage_reason_and_the_vendors_request_id(upstream: Upstream) -> None:
+    usage = {"prompt_tokens": 20, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 5}}
+    upstream.script = answers(completion("Hello", usage=usage), headers={"x-request-id": "req_up"})
+    assert ask(upstream) == Completion("Hello", "stop", Usage(20, 100, cached_tokens=5), "req_up")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("", ""), (None, ""), ([{"type": "text", "text": "a"}, {"type": "x"}, {"type": "text", "text": "b"}], "ab")],
+)
+def test_an_answer_without_text_or_in_parts_is_understood(content: Any, text: str, upstream: Upstream) -> None:
+    upstream.script = answers(completion(content))
+    assert ask(upstream).text == text
+
+
+@pytest.mark.parametrize(
+    ("reported", "beside", "usage"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 3}, False, Usage(9, 3)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, False, Usage(0, 0)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16,
+             "completion_tokens_details": {"reasoning_tokens": 5}}, False, Usage(9, 7, reasoning_tokens=5),
+        ),
+        ({"prompt_tokens": 9, "completion_tokens": 7, "prompt_cache_hit_tokens": 4}, False, Usage(9, 7, cached_tokens=4)),
+        ({"prompt_tokens": 9, "completion_tokens": 7, "cached_tokens": 4}, False, Usage(9, 7, cached_tokens=4)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 6}},
+            False, Usage(9, 7, cached_tokens=6, cache_write_tokens=3),
+        ),
+        # xAI: reasoning beside the completion; Gemini: not even named
+        (
+            {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 21,
+             "completion_tokens_details": {"reasoning_tokens": 5}}, True, Usage(9, 12, reasoning_tokens=5),
+        ),
+        ({"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109}, True, Usage(35, 74, reasoning_tokens=62)),
+        ({"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}, True, Usage(9, 7)),
+        ({"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": None}, False, Usage(9, 3)),
+        ({"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 99}}, False, Usage(9, 3, cached_tokens=9)),
+        ({"prompt_tokens": -1, "completion_tokens": 3}, False, None),
+        ({"prompt_tokens": 10**18, "completion_tokens": 3}, False, None),
+        ({"prompt_tokens": 1.5, "completion_tokens": 3}, False, None),
+        ({"prompt_tokens": True, "completion_tokens": 3}, False, None),
+        ({"prompt_tokens": "9", "completion_tokens": 3}, False, None),
+        ({"prompt_tokens": 9}, False, None),
+        ({}, False, None),
+        ([], False, None),
+        (None, False, None),
+    ],
+)  # fmt: skip
+def test_every_vendors_usage_is_normalised_and_a_lying_one_refused(reported: Any, beside: bool, usage: Usage | None) -> None:
+    assert read_usage(reported, beside) == usage
+
+
+def test_the_vendors_whose_reasoning_stands_beside_are_marked() -> None:
+    assert {name for name, vendor in VENDORS.items() if vendor.reasoning_beside} == {"gemini", "xai", "perplexity"}
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 415, 422])
+def test_a_4xx_about_the_request_comes_back_byte_for_byte(status: int, upstream: Upstream) -> None:
+    body = b'{"error":  {"message": "no\\u00e9", "code": "context_length_exceeded"}}'
+    upstream.script = answers(body, status)
+    with pytest.raises(ProviderRefused) as caught:
+        ask(upstream)
+    assert (caught.value.status, caught.value.body) == (status, body)
+
+
+@pytest.mark.parametrize("status", [301, 401, 402, 403, 429, 500, 501, 503, 529])
+def test_any_other_failure_is_an_upstream_error_without_the_vendors_text(status: int, upstream: Upstream) -> None:
+    upstream.script = answers({"error": {"message": "org-123 is over quota"}}, status, {"retry-after": "7"})
+    with pytest.raises(UpstreamError) as caught:
+        ask(upstream)
+    assert caught.value.retryable
+    assert "org-123" not in caught.value.message
+    assert caught.value.retry_after == (None if status in (401, 403) else 7)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("9999", 60), ("0", 1), ("-1", None), ("abc", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
+)
+def test_a_wild_retry_after_is_bounded_or_dropped(header: str, seconds: int | None, upstream: Upstream) -> None:
+    upstream.script = answers({}, 429, {"retry-after": header})
+    with pytest.raises(UpstreamError) as caught:
+        ask(upstream)
+    assert caught.value.retry_after == seconds
+
+
+def test_an_error_text_that_holds_our_credential_is_not_handed_on(upstream: Upstream) -> None:
+    upstream.script = answers({"error": {"message": "bad key sk-secret-1"}}, 400)
+    with pytest.raises(UpstreamError) as caught:
+        ask(upstream)
+    assert "sk-secret-1" not in caught.value.message
+
+
+def test_the_operator_reads_the_vendors_error_code_and_not_its_text(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.script = answers({"error": {"message": "the prompt was: my secret", "code": "quota"}}, 429)
+    with caplog.at_level(logging.WARNING), pytest.raises(UpstreamError):
+        ask(upstream)
+    assert caplog.records[0].__dict__["upstream_error"] == "quota"
+    assert "my secret" not in str(caplog.records[0].__dict__)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"<html>", b"{", b"[]", b"null", b"{}", b'{"error": {"message": "x"}}', b'{"choices": []}',
+        b'{"choices": [{"message": null}]}', b'{"choices": [{"message": {"content": 7}}]}', b'{"choices": {"a": 1}}',
+        b'{"choices": [{"message": {"content": [7]}}]}', b'{"choices": "x"}', b"\xff\xfe",
+    ],
+)  # fmt: skip
+def test_an_answer_that_cannot_be_understood_is_an_upstream_error(body: bytes, upstream: Upstream) -> None:
+    upstream.script = answers(body)
+    with pytest.raises(UpstreamError):
+        ask(upstream)
+
+
+def test_the_clients_deadline_shortens_the_providers(upstream: Upstream) -> None:
+    upstream.script = lambda connection, request: bool(time.sleep(3))
+    started = time.monotonic()
+    with pytest.raises(UpstreamTimeout):
+        provider(upstream).complete(REQUEST, "m", Call("c", 1, deadline=time.monotonic() + 0.2))
+    with pytest.raises(UpstreamTimeout):
+        provider(upstream, total=0.2).complete(REQUEST, "m", Call("c", 1, deadline=time.monotonic() + 9))
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_hostile_request_id_of_the_vendor_is_dropped(upstream: Upstream) -> None:
+    upstream.script = answers(completion("x"), headers={"x-request-id": "a b\x7f", "request-id": "fine-1"})
+    assert ask(upstream).upstream_request_id == "fine-1"
+
+
+@pytest.mark.parametrize(
+    ("status", "says"), [(200, "answers"), (404, "may lack '/v1'"), (401, "refused the gateway's own credential")]
+)
+def test_the_check_tells_what_the_provider_answers(status: int, says: str, upstream: Upstream) -> None:
+    upstream.script = answers({"data": []}, status)
+    if status == 401:
+        with pytest.raises(UpstreamError, match=says):
+            provider(upstream).check()
+    else:
+        assert says in provider(upstream).check()
+    assert (upstream.received[0].method, upstream.received[0].path) == ("GET", "/v1/models")
