@@ -94,7 +94,9 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if self.reader.ended:
-            raise http.client.HTTPException("the connection ended within the headers")  # http.client takes that as sound
+            raise http.client.HTTPException(
+                "the connection ended within the headers"
+            )  # http.client takes that as sound
 
 
 class _ClosedBeforeAnyByte(ConnectionError):

@@ -146,7 +146,9 @@ def test_without_credible_usage_the_tokens_are_counted(usage: Any, make_app: Mak
         ({"x" * 5000: 1}, "x" * 64, "unknown_parameter"),
     ],
 )
-def test_a_wrong_field_gets_422_with_its_name(change: dict[str, Any], param: str, code: str, client: FlaskClient) -> None:
+def test_a_wrong_field_gets_422_with_its_name(
+    change: dict[str, Any], param: str, code: str, client: FlaskClient
+) -> None:
     response = post(client, {**ASK, **change})
     found = error(response)
     assert (response.status_code, found["param"], found["code"]) == (422, param, code)
@@ -176,7 +178,11 @@ def test_a_provider_that_fails_gets_502_and_one_that_is_silent_504(make_app: Mak
     client = make_app(OPENAI_BASE_URL=upstream.base_url, MODEL_NAME="gpt-4o").test_client()
     upstream.script = answers({}, 429, {"retry-after": "3"})
     response = post(client)
-    assert (response.status_code, error(response)["code"], response.headers["Retry-After"]) == (502, "upstream_error", "3")
+    assert (response.status_code, error(response)["code"], response.headers["Retry-After"]) == (
+        502,
+        "upstream_error",
+        "3",
+    )
     upstream.script = lambda connection, request: bool(time.sleep(2))
     silent = post(client, **{"x-gateway-timeout-ms": "200"})
     assert (silent.status_code, error(silent)["code"]) == (504, "upstream_timeout")
@@ -187,7 +193,9 @@ def test_a_timeout_header_that_is_no_number_is_refused(value: str, client: Flask
     assert error(post(client, **{"x-gateway-timeout-ms": value}))["param"] == "x-gateway-timeout-ms"
 
 
-def test_a_failing_target_is_followed_by_the_next_and_then_by_the_fallback(make_app: MakeApp, upstream: Upstream) -> None:
+def test_a_failing_target_is_followed_by_the_next_and_then_by_the_fallback(
+    make_app: MakeApp, upstream: Upstream
+) -> None:
     app = make_app(
         f"""
 providers:

@@ -17,11 +17,14 @@ LIMIT = 2_000_000
 @pytest.fixture(scope="module", params=["gevent", "gthread"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     directory: Path = tmp_path_factory.mktemp("service")
-    running = Service(directory, request.param, {"MAX_BODY_BYTES": str(LIMIT)}).wait_until_ready()
-    pids = running.workers()
-    yield running
-    assert running.workers() == pids, "a worker died of a hostile body"
-    assert running.stop() == 0
+    running = Service(directory, request.param, {"MAX_BODY_BYTES": str(LIMIT)})
+    try:
+        pids = running.wait_until_ready().workers()
+        yield running
+        assert running.workers() == pids, "a worker died of a hostile body"
+    finally:
+        status = running.stop()
+    assert status == 0
     assert [line for line in running.lines() if line["level"] in ("ERROR", "CRITICAL")] == []
     assert running.errors.read_text() == ""
 

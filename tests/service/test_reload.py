@@ -47,7 +47,10 @@ def test_a_new_file_is_in_force_after_hup_and_a_broken_one_is_not(worker: str, s
     told = [line["message"] for line in service.lines() if line["level"] == "ERROR"]
     assert len(told) == 1
     assert told[0].startswith("not reloaded, the last good configuration stays in force: gateway.yaml: line 1")
-    assert 'llm_gateway_degraded_total{dependency="configuration"} 1.0' in requests.get(f"{service.url}/metrics", timeout=5).text
+    assert (
+        'llm_gateway_degraded_total{dependency="configuration"} 1.0'
+        in requests.get(f"{service.url}/metrics", timeout=5).text
+    )
 
     killed = service.workers()
     for pid in killed:

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.conftest import KEY
-from tests.fakes.upstream import Upstream, answers, completion
+from tests.fakes.upstream import Upstream, answers
 from tests.service.conftest import ASK, Service
 
 Start = Callable[..., Service]
@@ -32,7 +32,9 @@ def test_everything_it_writes_is_one_json_object_a_line_without_a_secret(
     service = start(worker, OPENAI_BASE_URL=upstream.base_url, OPENAI_API_KEY="sk-upstream-1", MODEL_NAME="gpt-4o")
     service.ask()
     service.ask({"prompt": "x"})
-    requests.get(f"{service.url}/nope?key={KEY}\n%0a{{", headers={"user-agent": f'"}}{KEY}', "x-api-key": "no"}, timeout=5)
+    requests.get(
+        f"{service.url}/nope?key={KEY}\n%0a{{", headers={"user-agent": f'"}}{KEY}', "x-api-key": "no"}, timeout=5
+    )
     service.stop()
     lines = service.lines()
     assert {"Listening at", "Booting worker"} <= {line["message"].split(":")[0].split(" with")[0] for line in lines}
@@ -53,7 +55,9 @@ def test_a_log_file_gets_what_standard_output_would(start: Start, tmp_path: Path
     assert '"path": "/inference"' in (tmp_path / "gateway.log").read_text()
 
 
-def test_calls_that_wait_for_a_provider_do_not_wait_for_each_other(worker: str, start: Start, upstream: Upstream) -> None:
+def test_calls_that_wait_for_a_provider_do_not_wait_for_each_other(
+    worker: str, start: Start, upstream: Upstream
+) -> None:
     fast = upstream.script
 
     def slow(connection: object, request: object) -> bool:

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from gateway.config.settings import ProviderSettings, Secret
-from gateway.errors import ConnectTimeout, GatewayError, StaleConnection, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from gateway.errors import (
+    ConnectTimeout,
+    GatewayError,
+    StaleConnection,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from gateway.providers import http
 from gateway.providers.http import Deadlines, Transport
 from tests.fakes.upstream import Received, Upstream, answers, response, sends
@@ -99,7 +106,9 @@ def test_a_reused_connection_that_ends_without_a_byte_may_be_replayed_and_a_new_
     ],
     ids=["silent", "half a status line", "dripping headers", "half a body", "dripping body", "dripping chunks"],
 )
-def test_the_total_deadline_ends_a_call_wherever_it_stands(pieces: list[bytes], pause: float, upstream: Upstream) -> None:
+def test_the_total_deadline_ends_a_call_wherever_it_stands(
+    pieces: list[bytes], pause: float, upstream: Upstream
+) -> None:
     upstream.script = drip([*pieces, b""], pause)
     sender = transport(upstream.base_url)
     error, seconds = failure_after(lambda: sender.send(b"{}", {}, within(0.5)).read())
@@ -218,7 +227,5 @@ def test_a_configured_proxy_is_used_with_its_password(upstream: Upstream) -> Non
 
 def test_a_server_without_a_valid_certificate_is_not_trusted(upstream: Upstream) -> None:
     upstream.script = sends(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    error, _ = failure_after(
-        lambda: transport(upstream.base_url.replace("http:", "https:")).send(b"{}", {}, within(1))
-    )
+    error, _ = failure_after(lambda: transport(upstream.base_url.replace("http:", "https:")).send(b"{}", {}, within(1)))
     assert isinstance(error, UpstreamError | UpstreamTimeout)

@@ -96,7 +96,9 @@ def test_a_share_of_prompts_fails_and_always_the_same_ones() -> None:
     assert failing() == first
 
 
-@pytest.mark.parametrize("model", ["nope", "echo?tokens", "echo?tokens=0", "echo?tokens=x", "echo?fail=200", "echo?a=1"])
+@pytest.mark.parametrize(
+    "model", ["nope", "echo?tokens", "echo?tokens=0", "echo?tokens=x", "echo?fail=200", "echo?a=1"]
+)
 def test_a_name_that_makes_no_sense_is_no_model(model: str) -> None:
     with pytest.raises(ModelNotFound):
         ask(model)

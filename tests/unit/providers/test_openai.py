@@ -113,7 +113,9 @@ def test_an_answer_without_text_or_in_parts_is_understood(content: Any, text: st
         (None, False, None),
     ],
 )  # fmt: skip
-def test_every_vendors_usage_is_normalised_and_a_lying_one_refused(reported: Any, beside: bool, usage: Usage | None) -> None:
+def test_every_vendors_usage_is_normalised_and_a_lying_one_refused(
+    reported: Any, beside: bool, usage: Usage | None
+) -> None:
     assert read_usage(reported, beside) == usage
 
 
@@ -141,7 +143,8 @@ def test_any_other_failure_is_an_upstream_error_without_the_vendors_text(status:
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("9999", 60), ("0", 1), ("-1", None), ("abc", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
+    ("header", "seconds"),
+    [("9999", 60), ("0", 1), ("-1", None), ("abc", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
 )
 def test_a_wild_retry_after_is_bounded_or_dropped(header: str, seconds: int | None, upstream: Upstream) -> None:
     upstream.script = answers({}, 429, {"retry-after": header})

@@ -1,0 +1,24 @@
+"""What waits on sockets and clocks behaves the same in a gevent worker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.service.conftest import ROOT
+
+
+@pytest.mark.parametrize("suite", ["providers", "accounting/test_tokens.py"])
+def test_the_suite_passes_under_gevents_patches(suite: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "gevent.monkey", "--module", "pytest", "-q", "-W", "ignore"]
+    run = subprocess.run(
+        [*command, "-p", "no:cacheprovider", f"tests/unit/{suite}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-2000:]
+    assert " passed" in run.stdout

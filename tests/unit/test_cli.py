@@ -1,0 +1,111 @@
+"""The operator's commands."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway import __version__
+from gateway.cli import main
+from gateway.config.schema import json_schema
+from tests.fakes.upstream import Upstream, answers
+
+VARIABLES = {"API_KEY": "k-123456789", "MODEL_NAME": "offline/echo"}
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def run(*words: str, **variables: str) -> Result:
+    return CliRunner().invoke(main, words, env=variables)
+
+
+def test_the_command_has_both_its_names() -> None:
+    names = {entry.name for entry in entry_points(group="console_scripts") if entry.value == "gateway.cli:main"}
+    assert names == {"gateway", "llm-gateway"}
+    assert run("--version").output == f"gateway, version {__version__}\n"
+
+
+def test_check_says_what_works(upstream: Upstream) -> None:
+    upstream.script = answers({"data": []})
+    result = run("check", **VARIABLES, OPENAI_BASE_URL=upstream.base_url)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "ok      configuration: environment only",
+        "ok      tokenizers: cl100k_base and o200k_base",
+        "ok      model offline/echo: answered by offline/echo",
+        "ok      provider openai: answers",
+        "ok      provider offline: built in",
+    ]
+
+
+def test_check_fails_where_a_provider_does_and_goes_on_to_the_next() -> None:
+    result = run("check", **VARIABLES, OPENAI_BASE_URL="http://127.0.0.1:1/v1", REDIS_URL="redis://x")
+    assert result.exit_code == 1
+    assert "warning configuration: REDIS_URL is set, but this version does not act on it yet" in result.stdout
+    assert "failed  provider openai: The provider 'openai' cannot be reached." in result.stdout
+    assert "ok      provider offline: built in" in result.stdout
+
+
+def test_check_names_every_mistake_of_the_configuration(directory: Path) -> None:
+    (directory / "gateway.yaml").write_text("providers: {p: {kind: nope}}")
+    result = run("check", PORT="x")
+    assert result.exit_code == 1
+    assert [line.split(":")[0].split()[-1] for line in result.stderr.splitlines()] == [
+        "API_KEY", "PORT", "gateway.yaml",
+    ]  # fmt: skip
+
+
+def test_check_names_a_default_model_that_does_not_exist() -> None:
+    result = run("check", API_KEY="k", MODEL_NAME="nope/x")
+    assert (result.exit_code, "MODEL_NAME: there is no model 'nope/x'" in result.stderr) == (1, True)
+
+
+def test_schema_prints_the_json_schema_of_the_file() -> None:
+    assert json.loads(run("schema").stdout) == json_schema()
+
+
+def test_init_writes_a_fresh_key_that_only_its_owner_can_read(directory: Path) -> None:
+    assert run("init").exit_code == 0
+    first = (directory / ".env").read_text()
+    assert stat.S_IMODE((directory / ".env").stat().st_mode) == 0o600
+    key, model = first.splitlines()
+    assert len(key.removeprefix("API_KEY=")) == 43
+    assert model == "MODEL_NAME=offline/echo"
+    run("init")
+    assert (directory / ".env").read_text() == first, "what is there stays"
+    (directory / ".env").unlink()
+    run("init")
+    assert (directory / ".env").read_text() != first
+
+
+def test_init_adds_only_what_is_missing(directory: Path) -> None:
+    (directory / ".env").write_text("OPENAI_API_KEY=sk-1")
+    run("init", MODEL_NAME="gpt-4o")
+    lines = (directory / ".env").read_text().splitlines()
+    assert lines[0] == "OPENAI_API_KEY=sk-1"
+    assert [line.partition("=")[0] for line in lines] == ["OPENAI_API_KEY", "API_KEY"]
+    run("init", **VARIABLES)
+    assert (directory / ".env").read_text().splitlines() == lines
+
+
+def test_init_does_not_touch_a_file_that_it_cannot_read(directory: Path) -> None:
+    (directory / ".env").write_text("not a variable\n")
+    result = run("init")
+    assert (result.exit_code, (directory / ".env").read_text()) == (1, "not a variable\n")
+    assert ".env: line 1" in result.stderr
+
+
+def test_wrong_usage_exits_with_2() -> None:
+    assert run("nonsense").exit_code == 2
