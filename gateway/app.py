@@ -7,6 +7,7 @@ import logging
 from flask import Flask
 
 from gateway.accounting import prices, tokens
+from gateway.accounting.costs import Costs
 from gateway.api import errors, health, hooks, inference
 from gateway.auth.static_keys import StaticKeys
 from gateway.config import Settings, snapshot
@@ -32,6 +33,7 @@ def create_app(settings: Settings) -> Flask:
         ConfigError: the default model does not exist.
     """
     app = Flask("gateway", static_folder=None)
+    app.url_map.merge_slashes = False  # one spelling of a path; the redirect to it would be HTML
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes  # a second bound; `api.body` counts for itself
     catalogue = prices.catalogue()
     counter = tokens.load(settings.tokenizer_dir)
@@ -43,7 +45,8 @@ def create_app(settings: Settings) -> Flask:
     checks["configuration"] = "degraded" if snapshot.reload_error else "ok"
     state = Health(checks)
     providers = registry.build(settings.providers, counter.count, counter.count_messages)
-    service = Inference(settings, router, providers, catalogue, counter, metrics, state)
+    costs = Costs(settings, catalogue, metrics)
+    service = Inference(router, providers, costs, counter, state, keep_prompts=settings.log_prompts)
 
     hooks.install(app, StaticKeys(settings.api_keys), settings.metrics_token)
     errors.install(app)

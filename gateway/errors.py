@@ -2,8 +2,8 @@
 attempt at the same target or the next one can help; the message is written for the client to read.
 
     GatewayError                 500 internal_error
-    ├── InvalidBody              400 the body as a whole: invalid_json, json_too_deep, duplicate_key, ...
-    ├── InvalidField             400 one field of it: invalid_type, invalid_value, missing_required_parameter, ...
+    ├── InvalidRequest           400 the request as a whole: invalid_json, json_too_deep, duplicate_key, ...
+    ├── InvalidField             400 one field of its body: invalid_type, invalid_value, missing_required_parameter, ...
     ├── Unauthorized             401 invalid_api_key
     ├── NotFound                 404 not_found
     │   └── ModelNotFound        404 model_not_found
@@ -53,7 +53,7 @@ class GatewayError(Exception):
         self.retry_after = retry_after
 
 
-class InvalidBody(GatewayError):
+class InvalidRequest(GatewayError):
     status = 400
     code = "invalid_json"
     type = "invalid_request_error"

@@ -14,7 +14,7 @@ import orjson
 from flask import Request
 from gunicorn.http.errors import ParseException
 
-from gateway.errors import InvalidBody, RequestTooLarge, UnsupportedMediaType
+from gateway.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
 
 DEEPEST = 32
 MOST_CONTAINERS = 50_000  # objects and arrays; each takes some 60 bytes of memory when parsed
@@ -39,7 +39,7 @@ def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
     Raises:
         UnsupportedMediaType: not JSON by its headers, or compressed.
         RequestTooLarge: larger than `most_bytes`, whatever its framing.
-        InvalidBody: not one JSON object, or one that two parsers may read differently.
+        InvalidRequest: not one JSON object, or one that two parsers may read differently.
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed; the gateway takes no Content-Encoding.")
@@ -59,16 +59,16 @@ def _read(request: Request, most_bytes: int) -> bytes:
     try:
         body: bytes = request.environ["wsgi.input"].read(most_bytes + 1 if length is None else length)
     except (OSError, ParseException) as error:
-        raise InvalidBody("The body's framing is broken.") from error
+        raise InvalidRequest("The body's framing is broken.") from error
     if len(body) > most_bytes:
         raise too_large
     if length is not None and len(body) < length:
-        raise InvalidBody("The body ended before its Content-Length.")
+        raise InvalidRequest("The body ended before its Content-Length.")
     return body
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Parse one JSON object. Raises InvalidBody with the code that says what is wrong."""
+    """Parse one JSON object. Raises InvalidRequest with the code that says what is wrong."""
     _check_encoding(body)
     unescaped = body.replace(b"\\\\", b"") if b"\\" in body else body
     _check_strings(unescaped)
@@ -77,15 +77,15 @@ def parse(body: bytes) -> dict[str, Any]:
     _check_depth(brackets)
     _check_numbers(skeleton)
     if skeleton.lstrip()[:1] == b"[" and skeleton.rstrip().endswith(b"]"):  # told without building what may be large
-        raise InvalidBody("The body must be a JSON object, not an array.", code="invalid_type")
+        raise InvalidRequest("The body must be a JSON object, not an array.", code="invalid_type")
     if len(brackets) > 2 * MOST_CONTAINERS:
-        raise InvalidBody(f"The body holds more than {MOST_CONTAINERS} objects and arrays.", code="invalid_value")
+        raise InvalidRequest(f"The body holds more than {MOST_CONTAINERS} objects and arrays.", code="invalid_value")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidBody(f"The body is not valid JSON: {error}.") from None
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(document, dict):
-        raise InvalidBody("The body must be a JSON object.", code="invalid_type")
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
     if _entries(document) != skeleton.count(b":"):
         json.loads(body, object_pairs_hook=_refuse_duplicates)
     return document
@@ -93,20 +93,22 @@ def parse(body: bytes) -> dict[str, Any]:
 
 def _check_encoding(body: bytes) -> None:
     if body.startswith(b"\xef\xbb\xbf") or b"\x00" in body[:4]:
-        raise InvalidBody("The body must be UTF-8 without a byte order mark.", code="invalid_encoding")
+        raise InvalidRequest("The body must be UTF-8 without a byte order mark.", code="invalid_encoding")
     if not body.isascii():
         try:
             body.decode()
         except UnicodeDecodeError as error:
-            raise InvalidBody(f"The body is not valid UTF-8 at byte {error.start}.", code="invalid_encoding") from None
+            raise InvalidRequest(
+                f"The body is not valid UTF-8 at byte {error.start}.", code="invalid_encoding"
+            ) from None
 
 
 def _check_strings(unescaped: bytes) -> None:
     r"""Refuse `\u0000` and half surrogate pairs. `unescaped` is the body without its escaped backslashes."""
     if rb"\u0000" in unescaped:
-        raise InvalidBody(r"A string holds \u0000, which the gateway does not take.", code="invalid_string")
+        raise InvalidRequest(r"A string holds \u0000, which the gateway does not take.", code="invalid_string")
     if _SURROGATE.search(unescaped) and _SURROGATE.search(_PAIR.sub(b"", unescaped)):
-        raise InvalidBody("A string holds half a surrogate pair, which is no character.", code="invalid_string")
+        raise InvalidRequest("A string holds half a surrogate pair, which is no character.", code="invalid_string")
 
 
 def _check_depth(brackets: bytes) -> None:
@@ -117,7 +119,7 @@ def _check_depth(brackets: bytes) -> None:
             break
         brackets = outer
     if b"{}" in brackets or brackets.count(b"{") > DEEPEST:
-        raise InvalidBody(f"The body is nested deeper than {DEEPEST} levels.", code="json_too_deep")
+        raise InvalidRequest(f"The body is nested deeper than {DEEPEST} levels.", code="json_too_deep")
 
 
 def _check_numbers(skeleton: bytes) -> None:
@@ -132,7 +134,7 @@ def _check_numbers(skeleton: bytes) -> None:
             except ValueError:
                 sound = True  # no number at all, as the parser will say
         if not sound:
-            raise InvalidBody("A number is not finite, or an integer of more than 64 bits.", code="invalid_number")
+            raise InvalidRequest("A number is not finite, or an integer of more than 64 bits.", code="invalid_number")
 
 
 def _entries(document: Any) -> int:
@@ -153,5 +155,5 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) < len(pairs):
         seen: set[str] = set()
         double = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InvalidBody("The body gives one name twice in an object.", param=double[:64], code="duplicate_key")
+        raise InvalidRequest("The body gives one name twice in an object.", param=double[:64], code="duplicate_key")
     return names

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from gateway.errors import (
     GatewayError,
-    InvalidBody,
+    InvalidRequest,
     MethodNotAllowed,
     NotFound,
     ProviderRefused,
@@ -52,9 +52,9 @@ def _describe(error: GatewayError) -> dict[str, Any]:
 def _respond_to_flask(error: HTTPException) -> Response:
     known = _OF_FLASK.get(error.code or 500)
     if known is None and error.code is not None and 400 <= error.code < 500:
-        known = InvalidBody
+        known = InvalidRequest
     response = respond(known() if known else GatewayError())
-    if known is InvalidBody and error.code is not None:
+    if known is InvalidRequest and error.code is not None:
         response.status_code = error.code
     if "Allow" in (headers := dict(error.get_headers())):
         response.headers["Allow"] = headers["Allow"]

@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 
 from gateway.auth.static_keys import StaticKeys
 from gateway.config import Secret
-from gateway.errors import InvalidBody, Unauthorized
+from gateway.errors import InvalidRequest, Unauthorized
 from gateway.telemetry import metrics
 from gateway.telemetry.logs import log_request
 from gateway.telemetry.record import RequestRecord
@@ -19,6 +19,7 @@ from gateway.telemetry.record import RequestRecord
 # Endpoints that anyone may use; every other needs a key.
 OPEN = frozenset({"health.index", "health.live", "health.ready", metrics.ENDPOINT})
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-affinity")
@@ -45,6 +46,8 @@ def install(app: Flask, keys: StaticKeys, metrics_token: Secret | None) -> None:
 
 
 def _begin() -> None:
+    if request.method not in _METHODS:  # routed already; from here on it is a label, and labels must not grow
+        request.method = "OTHER"
     given = request.headers.get("X-Request-ID", "")
     trace = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
     session = next((request.headers[name] for name in _SESSION_HEADERS if name in request.headers), None)
@@ -73,7 +76,7 @@ def _credentials() -> list[bytes]:
     """What the request shows, as bytes: its `x-api-key` and its Bearer token."""
     authorization = request.headers.get("Authorization", "")
     if "," in authorization:  # WSGI joins two headers so, and no key holds a comma
-        raise InvalidBody("Send one Authorization header.", param="authorization", code="invalid_value")
+        raise InvalidRequest("Send one Authorization header.", param="authorization", code="invalid_value")
     scheme, _, token = authorization.partition(" ")
     shown = [request.headers.get("X-API-Key", ""), token.strip() if scheme.lower() == "bearer" else ""]
     return [credential.encode("latin-1") for credential in shown if credential]

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 
 from gateway.api.body import read_json
 from gateway.api.errors import respond
-from gateway.errors import InvalidField
+from gateway.errors import InvalidField, InvalidRequest
 from gateway.model import usd
 from gateway.schemas import inference as dialect
 from gateway.services.inference import Answer, Inference
@@ -44,8 +44,10 @@ def _deadline(record: RequestRecord) -> float | None:
     if given is None:
         return None
     if not _TIMEOUT.fullmatch(given):
-        raise InvalidField(
-            "The header x-gateway-timeout-ms must be a whole number of milliseconds.", param="x-gateway-timeout-ms"
+        raise InvalidRequest(
+            "The header x-gateway-timeout-ms must be a whole number of milliseconds, at least 1.",
+            param="x-gateway-timeout-ms",
+            code="invalid_value",
         )
     return record.started + int(given) / 1000
 

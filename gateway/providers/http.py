@@ -164,7 +164,7 @@ class Reply:
             self.close()
             raise UpstreamError(f"The provider {self._provider!r} compressed its answer, though it was told not to.")
         reader = self._raw._original_response.reader
-        size = 0
+        size, whole = 0, False
         try:
             for chunk in self._raw.stream(_READ_SIZE, decode_content=False):
                 reader.silence = self._deadlines.idle
@@ -172,12 +172,13 @@ class Reply:
                 if size > MAX_REPLY_BYTES:
                     raise UpstreamError(f"The provider {self._provider!r} sent more than {MAX_REPLY_BYTES} bytes.")
                 yield chunk
+            whole = True
         except (ReadTimeoutError, TimeoutError) as error:
             raise _timeout(self._provider) from error
         except (HTTPError, OSError, http.client.HTTPException) as error:
             raise UpstreamError(f"The provider {self._provider!r} broke off its answer.") from error
         finally:
-            if size < int(self.headers.get("content-length", 0)) or not self._raw.isclosed():
+            if not whole:
                 self.close()
 
     def read(self) -> bytes:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.accounting.prices import FREE, Catalogue, Price, own_price
+from gateway.accounting.costs import Costs
 from gateway.accounting.tokens import TokenCounter
-from gateway.config import Settings
-from gateway.config.vendors import VENDORS
 from gateway.errors import GatewayError, NoProviderAvailable, StaleConnection, UpstreamError, UpstreamTimeout
 from gateway.model import ChatRequest, Completion, Target, Usage
 from gateway.providers.base import Call, Provider
 from gateway.routing.router import MOST_ATTEMPTS, Candidate, Router
 from gateway.services.health import Health
-from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +31,29 @@ class Inference:
     """Answers chat requests.
 
     Args:
-        settings: the configuration.
         router: finds the targets for a model's name.
         providers: the configured providers by name.
-        catalogue: the price catalogue.
+        costs: prices answers.
         tokens: counts where a provider does not.
-        metrics: the gateway's counters.
         health: is told how each provider's latest call ended.
+        keep_prompts: record prompts and answers for the log.
     """
 
     def __init__(
         self,
-        settings: Settings,
         router: Router,
         providers: Mapping[str, Provider],
-        catalogue: Catalogue,
+        costs: Costs,
         tokens: TokenCounter,
-        metrics: Metrics,
         health: Health,
+        keep_prompts: bool,
     ) -> None:
-        self._settings = settings
         self._router = router
         self._providers = providers
-        self._catalogue = catalogue
+        self._costs = costs
         self._tokens = tokens
-        self._metrics = metrics
         self._health = health
-        self._own_prices = {
-            name: own_price(model.price) for name, model in settings.models.items() if model.price is not None
-        }
-        self._told_unpriced: set[str] = set()
+        self._keep_prompts = keep_prompts
 
     def complete(self, request: ChatRequest, record: RequestRecord, deadline: float | None = None) -> Answer:
         """Get a whole answer: resolve the model, then try its targets in order until one answers.
@@ -105,7 +92,8 @@ class Inference:
         try:
             completion = self._providers[target.provider].complete(request, target.model, call)
         except (UpstreamError, UpstreamTimeout):
-            self._health.provider(target.provider, "down")
+            if not call.expired:  # a client's own deadline says nothing about the provider
+                self._health.provider(target.provider, "down")
             raise
         else:
             self._health.provider(target.provider, "ok")
@@ -119,14 +107,11 @@ class Inference:
         """Price the answer and write down what came of it."""
         target = candidate.target
         usage = completion.usage or self._counted(request, completion, target)
-        price = self._price(candidate)
-        cost = price.cost(usage) if price else None
-        if price is None:
-            self._report_unpriced(target)
+        cost = self._costs.of(usage, target, candidate.alias)
         record.usage, record.cost_nano = usage, cost
         record.finish_reason = completion.finish_reason
         record.upstream_request_id = completion.upstream_request_id
-        if self._settings.log_prompts:
+        if self._keep_prompts:
             record.prompt = "\n".join(message.content for message in request.messages)
             record.response = completion.text
         return Answer(completion, usage, cost, target)
@@ -137,20 +122,3 @@ class Inference:
             completion_tokens=self._tokens.count(completion.text, target.model),
             source="counted",
         )
-
-    def _price(self, candidate: Candidate) -> Price | None:
-        """The operator's price of the name under `models:`, else the catalogue's of the target."""
-        if candidate.alias in self._own_prices:
-            return self._own_prices[candidate.alias]
-        kind = self._settings.providers[candidate.target.provider].kind
-        if kind == "offline":
-            return FREE
-        provider_id = VENDORS[kind].prices
-        return self._catalogue.price(provider_id, candidate.target.model) if provider_id else None
-
-    def _report_unpriced(self, target: Target) -> None:
-        name = str(target)
-        self._metrics.unpriced(name)
-        if name not in self._told_unpriced and len(self._told_unpriced) < 1000:
-            self._told_unpriced.add(name)
-            log.warning("%s has no price: its cost is not known. Give it one under models: … price:", name)

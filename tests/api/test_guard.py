@@ -84,8 +84,9 @@ def test_the_guard_stands_before_the_body(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("path", ["//inference", "/inference/", "/INFERENCE", "/x/../inference", "/%69nference"])
 def test_another_spelling_of_a_path_opens_nothing(path: str, client: FlaskClient) -> None:
-    assert client.post(path, json=ASK).status_code in (401, 404, 308)
-    assert client.post(path, json=ASK).status_code != 200
+    response = client.post(path, json=ASK)
+    assert response.status_code in (401, 404)
+    assert response.content_type == "application/json"
 
 
 def test_the_metrics_ask_for_their_token_where_one_is_set(make_app: MakeApp, client: FlaskClient) -> None:

@@ -188,9 +188,18 @@ def test_a_provider_that_fails_gets_502_and_one_that_is_silent_504(make_app: Mak
     assert (silent.status_code, error(silent)["code"]) == (504, "upstream_timeout")
 
 
+def test_a_clients_own_deadline_says_nothing_about_the_provider(client: FlaskClient) -> None:
+    slow = {**ASK, "model": "offline/echo?latency_ms=5000"}
+    assert post(client, slow, **{"x-gateway-timeout-ms": "20"}).status_code == 504
+    ready = client.get("/health/ready").json
+    assert ready is not None
+    assert ready["status"] == "ready"
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "abc", "1e3", "9" * 10])
 def test_a_timeout_header_that_is_no_number_is_refused(value: str, client: FlaskClient) -> None:
-    assert error(post(client, **{"x-gateway-timeout-ms": value}))["param"] == "x-gateway-timeout-ms"
+    response = post(client, **{"x-gateway-timeout-ms": value})
+    assert (response.status_code, error(response)["param"]) == (400, "x-gateway-timeout-ms")
 
 
 def test_a_failing_target_is_followed_by_the_next_and_then_by_the_fallback(

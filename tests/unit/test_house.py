@@ -96,8 +96,8 @@ def test_no_file_is_longer_than_300_lines(module: Path) -> None:
     assert len(module.read_text(encoding="utf-8").splitlines()) <= 300
 
 
-def test_the_spine_is_shorter_than_170_lines() -> None:
-    assert len((PACKAGE / "services" / "inference.py").read_text(encoding="utf-8").splitlines()) <= 170
+def test_the_spine_is_shorter_than_150_lines() -> None:
+    assert len((PACKAGE / "services" / "inference.py").read_text(encoding="utf-8").splitlines()) < 150
 
 
 def test_every_route_asks_for_a_key_unless_it_is_named_as_open(make_app: Callable[..., Flask]) -> None:

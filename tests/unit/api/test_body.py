@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.api.body import DEEPEST, MOST_CONTAINERS, parse
-from gateway.errors import InvalidBody
+from gateway.errors import InvalidRequest
 
 
 def nested(depth: int, opening: str = '{"a":', closing: str = "}") -> bytes:
@@ -79,7 +79,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("body", "code"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_a_hostile_body_is_refused_with_its_code(body: bytes, code: str) -> None:
-    with pytest.raises(InvalidBody) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         parse(body)
     assert caught.value.code == code
     assert caught.value.status == 400
@@ -106,7 +106,7 @@ def test_what_only_looks_hostile_is_taken(body: bytes) -> None:
 def test_a_megabyte_of_objects_costs_little_memory(wrap: bytes) -> None:
     body = wrap % (b"{}," * 333_333)
     tracemalloc.start()
-    with pytest.raises(InvalidBody):
+    with pytest.raises(InvalidRequest):
         parse(body)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -132,7 +132,7 @@ def test_every_sound_object_is_taken_as_it_is(document: dict[str, Any], ascii_on
 def test_any_bytes_give_an_object_or_a_refusal(body: bytes) -> None:
     try:
         document = parse(body)
-    except InvalidBody:
+    except InvalidRequest:
         return
     assert document == json.loads(body)
     assert len(body) < MOST_CONTAINERS
