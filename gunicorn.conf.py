@@ -29,7 +29,7 @@ from gateway.telemetry import logs  # noqa: E402
 
 _settings = master.settings()
 
-bind = f"{_settings.host}:{_settings.port}"
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.workers
 worker_class = "gevent"
 worker_connections = 2000

@@ -73,11 +73,13 @@ def hint(current: Settings, address: tuple[Any, ...]) -> str:
     host, port = address[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compares, binds nothing
         host = "127.0.0.1"
+    if ":" in host:
+        host = f"[{host}]"
     key = "$API_KEY"
     if current.key_file:
         key = f"$(sed -n 's/^API_KEY=[\"'\\'']*\\([^,\"'\\'']*\\).*/\\1/p' {shlex.quote(str(current.key_file))})"
     return f"""
 The gateway listens on http://{host}:{port}; {current.default_model} answers where a request names no model. Try:
 
-curl -sS http://{host}:{port}/inference -H "x-api-key: {key}" {_BODY}
+curl -sS 'http://{host}:{port}/inference' -H "x-api-key: {key}" {_BODY}
 """

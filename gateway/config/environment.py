@@ -33,6 +33,14 @@ class Keys(fields.Field[list[str]]):
         return keys
 
 
+def _writable(name: str) -> None:
+    try:
+        with Path(name).open("ab"):
+            return
+    except OSError as error:
+        raise ValidationError(f"cannot be written: {error.strerror}") from None
+
+
 class EnvironmentSchema(Schema):
     """One field a variable; `data_key` is the variable's name."""
 
@@ -50,13 +58,17 @@ class EnvironmentSchema(Schema):
         data_key="TIKTOKEN_CACHE_DIR", load_default=str(Path(sys.prefix, "share", "llm-gateway", "tokenizers"))
     )
     log_level = fields.String(data_key="LOG_LEVEL", load_default="INFO", validate=validate.OneOf(LOG_LEVELS))
-    log_file = fields.String(data_key="LOG_FILE", load_default=None)
+    log_file = fields.String(data_key="LOG_FILE", load_default=None, validate=_writable)
     log_prompts = fields.Boolean(data_key="LOG_PROMPTS", load_default=False)
     metrics_token = fields.String(data_key="METRICS_TOKEN", load_default=None)
     max_body_bytes = fields.Integer(
         data_key="MAX_BODY_BYTES", load_default=33_554_432, validate=validate.Range(min=1024)
     )
-    host = fields.String(data_key="HOST", load_default="127.0.0.1")
+    host = fields.String(
+        data_key="HOST",
+        load_default="127.0.0.1",
+        validate=validate.Regexp(r"\A[A-Za-z0-9.:-]+\Z", error="must be an address or a name, without a port"),
+    )
     port = fields.Integer(data_key="PORT", load_default=8000, validate=validate.Range(min=0, max=65535))
     workers = fields.Integer(data_key="WEB_CONCURRENCY", load_default=2, validate=validate.Range(min=1, max=1024))
     graceful_timeout = fields.Integer(

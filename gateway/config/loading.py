@@ -13,6 +13,7 @@ from marshmallow import ValidationError
 
 from gateway.config import environment, schema
 from gateway.config.settings import (
+    SHORTEST_SECRET,
     ConfigError,
     ModelSettings,
     OfflineSettings,
@@ -26,7 +27,6 @@ from gateway.config.vendors import VENDORS
 from gateway.config.yaml_file import read_yaml
 
 DEFAULT_FILE = "gateway.yaml"
-SHORTEST_SECRET = 8  # characters; blotting out shorter strings would blot out ordinary words of the log
 
 
 def load(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
@@ -204,6 +204,12 @@ def _check_references(
 def _warnings(variables: Mapping[str, str], content: Mapping[str, Any], unconfigured: bool) -> list[str]:
     idle = [name for name in environment.NOT_IN_FORCE if name in variables]
     idle += [name for name in schema.NOT_IN_FORCE if name in content]
+    idle += [
+        f"providers.{name}.timeouts.{setting}"
+        for name, provider in content.get("providers", {}).items()
+        for setting in schema.NOT_IN_FORCE_OF_TIMEOUTS
+        if setting in provider.get("timeouts", ())
+    ]
     idle += [
         f"models.{name}.{setting}"
         for name, model in content.get("models", {}).items()

@@ -20,6 +20,7 @@ OFFLINE = "offline"
 
 # Settings that are documented for later versions: accepted, so that one file serves, and named at start.
 NOT_IN_FORCE = ("cache", "retry", "breaker")
+NOT_IN_FORCE_OF_TIMEOUTS = ("first_byte", "idle")
 NOT_IN_FORCE_OF_MODEL = ("max_output_tokens", "affinity", "on_unsupported", "strict")
 
 _NAMED = {"providers", "models", "headers"}  # mappings whose names are the operator's own

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+SHORTEST_SECRET = 8  # characters; a shorter string also stands in texts where it is no secret
+
 
 class ConfigError(Exception):
     """The configuration cannot be used.

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from gateway.config.settings import ProviderSettings
+from gateway.config.settings import SHORTEST_SECRET, ProviderSettings
 from gateway.config.vendors import VENDORS
 from gateway.errors import UpstreamError
 from gateway.model import ChatRequest, Completion, Usage
@@ -43,7 +43,10 @@ class OpenAIProvider:
         self.name = settings.name
         self._vendor = VENDORS[settings.kind]
         self._timeouts = settings.timeouts
-        self._secret = settings.api_key.reveal().encode() if settings.api_key else None
+        secrets = [secret for secret in (settings.api_key, *settings.headers.values()) if secret]
+        self._secrets = [
+            orjson.dumps(secret.reveal())[1:-1] for secret in secrets if len(secret.reveal()) >= SHORTEST_SECRET
+        ]
         self._chat = Transport(settings, "/chat/completions")
         self._models = Transport(settings, "/models", "GET")
 
@@ -85,9 +88,17 @@ class OpenAIProvider:
             "provider answered with an error",
             extra={"provider": self.name, "upstream_status": reply.status, "upstream_error": _error_code(body)},
         )
-        if self._secret and self._secret in body:
+        if self._holds_a_secret(body):
             return UpstreamError(f"The provider {self.name!r} answered {reply.status}.")
         return failure(self.name, reply.status, body, reply.headers.get("retry-after"))
+
+    def _holds_a_secret(self, body: bytes) -> bool:
+        """Whether the body would tell a client one of our credentials, however its JSON escapes it."""
+        try:
+            body = orjson.dumps(orjson.loads(body))
+        except orjson.JSONDecodeError:
+            return False  # what is no JSON is not handed on
+        return any(secret in body for secret in self._secrets)
 
     def _completion(self, body: bytes, request_id: str | None) -> Completion:
         try:

@@ -36,7 +36,7 @@ class Metrics:
         self._known_models = known_models
         self.registry = CollectorRegistry()
         self.exporter = PrometheusMetrics.for_app_factory(
-            path="/metrics", group_by="url_rule", registry=self.registry, export_defaults=True
+            path="/metrics", group_by="url_rule", registry=self.registry, excluded_paths=["^/$"]
         )
         self._unpriced = Counter(
             "llm_gateway_unpriced_requests_total",

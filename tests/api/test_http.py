@@ -55,6 +55,7 @@ def test_the_root_tells_where_to_go_and_head_of_it_counts_as_nothing(
 ) -> None:
     assert client.head("/").status_code == 200
     assert lines() == []
+    assert "flask_http_request_total{" not in client.get("/metrics").get_data(as_text=True)
     root = client.get("/").json
     assert root is not None
     assert root["inference"] == "/inference"

@@ -72,7 +72,8 @@ def test_settings_without_effect_in_this_version_are_named(make_settings: MakeSe
     settings = make_settings(EXAMPLE, REDIS_URL="redis://x", **KEYS)
     named = {warning.partition(" is set")[0] for warning in settings.warnings}
     assert named == {
-        "REDIS_URL", "cache", "retry", "breaker", "models.fast.max_output_tokens", "models.fast.affinity",
+        "REDIS_URL", "cache", "retry", "breaker", "providers.openai.timeouts.first_byte",
+        "providers.openai.timeouts.idle", "models.fast.max_output_tokens", "models.fast.affinity",
         "models.fast.on_unsupported", "models.fast.strict",
     }  # fmt: skip
 
@@ -137,6 +138,9 @@ def test_several_client_keys_are_separated_by_commas(make_settings: MakeSettings
         ({"LOG_PROMPTS": "perhaps"}, "LOG_PROMPTS: not a valid boolean"),
         ({"MAX_BODY_BYTES": "1.5"}, "MAX_BODY_BYTES: not a valid integer"),
         ({"GRACEFUL_TIMEOUT": "-1"}, "GRACEFUL_TIMEOUT: must be greater than or equal to 1 and less than or equal to 86400"),
+        ({"HOST": "a b"}, "HOST: must be an address or a name, without a port"),
+        ({"LOG_FILE": "/nowhere/log"}, "LOG_FILE: cannot be written: No such file or directory"),
+        ({"LOG_FILE": "/tmp"}, "LOG_FILE: cannot be written: Is a directory"),
         ({"GATEWAY_CONFIG": "nowhere.yaml"}, "GATEWAY_CONFIG: there is no file nowhere.yaml"),
         ({"OPENAI_BASE_URL": "ftp://x"}, "OPENAI_BASE_URL: must be an address such as https://host/v1"),
         ({"OPENAI_BASE_URL": "http://u:p@x/v1"}, "OPENAI_BASE_URL: must not hold a password; give the key as api_key"),

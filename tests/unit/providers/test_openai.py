@@ -153,8 +153,9 @@ def test_a_wild_retry_after_is_bounded_or_dropped(header: str, seconds: int | No
     assert caught.value.retry_after == seconds
 
 
-def test_an_error_text_that_holds_our_credential_is_not_handed_on(upstream: Upstream) -> None:
-    upstream.script = answers({"error": {"message": "bad key sk-secret-1"}}, 400)
+@pytest.mark.parametrize("key", ["sk-secret-1", "sk-\\u0073ecret-1"])
+def test_an_error_text_that_holds_our_credential_is_not_handed_on(key: str, upstream: Upstream) -> None:
+    upstream.script = answers(b'{"error": {"message": "bad key %s"}}' % key.encode(), 400)
     with pytest.raises(UpstreamError) as caught:
         ask(upstream)
     assert "sk-secret-1" not in caught.value.message

@@ -1,0 +1,61 @@
+"""What an answer costs: the operator's price of the name under `models:`, else the catalogue's of the target."""
+
+from __future__ import annotations
+
+import logging
+
+from gateway.accounting.prices import FREE, Catalogue, Price, own_price
+from gateway.config import Settings
+from gateway.config.vendors import VENDORS
+from gateway.model import Target, Usage
+from gateway.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_MOST_TOLD = 1000  # names kept so as to tell of each once; a client may ask a provider for any
+
+
+class Costs:
+    """Prices answers, and counts and tells the operator what has no price.
+
+    Args:
+        settings: the configuration.
+        catalogue: the price catalogue.
+        metrics: the gateway's counters.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, metrics: Metrics) -> None:
+        self._kinds = {name: provider.kind for name, provider in settings.providers.items()}
+        self._own = {name: own_price(model.price) for name, model in settings.models.items() if model.price is not None}
+        self._catalogue = catalogue
+        self._metrics = metrics
+        self._told: set[str] = set()
+
+    def of(self, usage: Usage, target: Target, alias: str | None) -> int | None:
+        """The cost in nano-USD, or None where no price is known.
+
+        Args:
+            usage: the tokens.
+            target: who answered.
+            alias: the name under `models:` that led to it, or None.
+        """
+        price = self._price(target, alias)
+        if price is None:
+            self._tell(str(target))
+            return None
+        return price.cost(usage)
+
+    def _price(self, target: Target, alias: str | None) -> Price | None:
+        if alias in self._own:
+            return self._own[alias]
+        kind = self._kinds[target.provider]
+        if kind == "offline":
+            return FREE
+        provider_id = VENDORS[kind].prices
+        return self._catalogue.price(provider_id, target.model) if provider_id else None
+
+    def _tell(self, name: str) -> None:
+        self._metrics.unpriced(name)
+        if name not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(name)
+            log.warning("%s has no price: its cost is not known. Give it one under models: … price:", name)

@@ -1,0 +1,35 @@
+"""What the master tells a person in front of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.config import Settings
+from gateway.master import hint
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (("127.0.0.1", 8000), "http://127.0.0.1:8000/inference"),
+        (("0.0.0.0", 80), "http://127.0.0.1:80/inference"),
+        (("::", 80, 0, 0), "http://127.0.0.1:80/inference"),
+        (("::1", 80, 0, 0), "http://[::1]:80/inference"),
+    ],
+)
+def test_the_curl_line_goes_where_the_service_listens(
+    address: tuple[object, ...], shown: str, make_settings: MakeSettings
+) -> None:
+    assert shown in hint(make_settings(), address)
+
+
+def test_the_curl_line_shows_no_key(make_settings: MakeSettings) -> None:
+    from_environment = hint(make_settings(), ("127.0.0.1", 1))
+    from_file = hint(make_settings(dotenv="API_KEY=dotenv-key-123\n", API_KEY=""), ("127.0.0.1", 1))
+    assert '"x-api-key: $API_KEY"' in from_environment
+    assert "dotenv-key-123" not in from_file
+    assert "/.env" in from_file
