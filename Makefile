@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-export HOST ?= 127.0.0.1
+
 
 .PHONY: run test lint format docs tokenizers lock clean
 .DEFAULT_GOAL := run

@@ -2,7 +2,9 @@
 
 import atexit
 import os
+import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -47,6 +49,17 @@ limit_request_fields = 64
 limit_request_field_size = 8190
 
 when_ready = master.greet
+
+
+def pre_fork(server, worker):
+    pathlib.Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(exist_ok=True)  # without it no worker could boot
+
+
+def post_fork(server, worker):
+    # Until it has set up its own handlers, a worker would take a signal as the master does, into a queue that nobody
+    # reads, and a stop during start would wait for the whole graceful timeout.
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def child_exit(server, worker):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 
 from flask import Flask
 
 from gateway.accounting import prices, tokens
 from gateway.accounting.costs import Costs
 from gateway.api import errors, health, hooks, inference
+from gateway.api import metrics as metrics_api
 from gateway.auth.static_keys import StaticKeys
-from gateway.config import Settings, snapshot
+from gateway.config import ConfigError, Settings, snapshot
+from gateway.config.schema import OFFLINE
+from gateway.errors import GatewayError
 from gateway.providers import registry
+from gateway.providers.base import Provider
 from gateway.routing.router import Router
 from gateway.services.health import Health, State
 from gateway.services.inference import Inference
 from gateway.telemetry.metrics import Metrics
-
-log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -30,7 +32,7 @@ def create_app(settings: Settings) -> Flask:
         The WSGI application.
 
     Raises:
-        ConfigError: the default model does not exist.
+        ConfigError: a provider cannot be built, or the default model or a model of the built-in one does not exist.
     """
     app = Flask("gateway", static_folder=None)
     app.url_map.merge_slashes = False  # one spelling of a path; the redirect to it would be HTML
@@ -45,15 +47,28 @@ def create_app(settings: Settings) -> Flask:
     checks["configuration"] = "degraded" if snapshot.reload_error else "ok"
     state = Health(checks)
     providers = registry.build(settings.providers, counter.count, counter.count_messages)
-    costs = Costs(settings, catalogue, metrics)
+    _check_built_in(router, providers, settings)
+    costs = Costs(settings, catalogue, metrics.unpriced)
     service = Inference(router, providers, costs, counter, state, keep_prompts=settings.log_prompts)
 
     hooks.install(app, StaticKeys(settings.api_keys), settings.metrics_token)
     errors.install(app)
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
+    app.register_blueprint(metrics_api.blueprint(metrics))
     metrics.init_app(app)
     return app
+
+
+def _check_built_in(router: Router, providers: Mapping[str, Provider], settings: Settings) -> None:
+    """Refuse a configured model that the built-in provider does not have; any other provider is not asked at start."""
+    for name in (settings.default_model, *settings.models):
+        for target in [candidate.target for candidate in router.candidates(name)]:
+            if settings.providers[target.provider].kind == OFFLINE:
+                try:
+                    providers[target.provider].check([target.model])
+                except GatewayError as error:
+                    raise ConfigError([f"model {name}: {error.message}"]) from None
 
 
 def _model_names(settings: Settings) -> set[str]:

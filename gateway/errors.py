@@ -14,9 +14,8 @@ attempt at the same target or the next one can help; the message is written for 
     ├── UpstreamError            502 upstream_error
     │   ├── UpstreamUnreachable  502 not connected: nothing was sent
     │   └── StaleConnection      502 a kept-alive connection ended before one byte of response
-    ├── UpstreamTimeout          504 upstream_timeout
-    │   └── ConnectTimeout       504 not connected in time: nothing was sent
-    └── NoProviderAvailable      503 no_provider_available
+    └── UpstreamTimeout          504 upstream_timeout
+        └── ConnectTimeout       504 not connected in time: nothing was sent
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ class GatewayError(Exception):
         param: the request field at fault, as the client wrote it.
         code: overrides the class's code, for classes that serve several.
         retry_after: seconds after which another try may succeed.
+        detail: what only the operator's log may say.
     """
 
     status = 500
@@ -45,12 +45,14 @@ class GatewayError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after: int | None = None,
+        detail: str | None = None,
     ) -> None:
         super().__init__(message or self.default_message)
         self.message = message or self.default_message
         self.param = param
         self.code = code or type(self).code
         self.retry_after = retry_after
+        self.detail = detail
 
 
 class InvalidRequest(GatewayError):
@@ -81,9 +83,7 @@ class NotFound(GatewayError):
 
 class ModelNotFound(NotFound):
     code = "model_not_found"
-    default_message = (
-        "This model does not exist here. GET /health tells that the gateway runs; ask its operator for the models."
-    )
+    default_message = "This model does not exist here."
 
 
 class MethodNotAllowed(GatewayError):
@@ -144,10 +144,4 @@ class UpstreamTimeout(GatewayError):
 
 
 class ConnectTimeout(UpstreamTimeout):
-    retryable = True
-
-
-class NoProviderAvailable(GatewayError):
-    status = 503
-    code = "no_provider_available"
     retryable = True

@@ -14,9 +14,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from gateway.accounting import prices, tokens
+from gateway.app import create_app
 from gateway.config import ConfigError, Settings, snapshot
-from gateway.routing.router import Router
+from gateway.telemetry import logs
 from gateway.telemetry.metrics import degraded_counter
 
 log = logging.getLogger(__name__)
@@ -38,16 +38,23 @@ def settings() -> Settings:
     """
     global _boot
     try:
-        current = snapshot.reload(lambda new: Router(new, prices.catalogue()).check())
+        current = snapshot.reload(_build)
     except ConfigError as error:
         raise SystemExit("\n".join(error.mistakes)) from None
     if snapshot.reload_error:
         _degraded.labels("configuration").inc()
         log.error("not reloaded, the last good configuration stays in force: %s", snapshot.reload_error)
-    else:
-        tokens.load(current.tokenizer_dir)
+    elif _boot:
+        log.info("configuration reloaded")
+        warn(current)
     _boot = _boot or current
     return replace(current, host=_boot.host, port=_boot.port, workers=_boot.workers)
+
+
+def _build(new: Settings) -> None:
+    """Build what the workers will build, so that it fails here if at all."""
+    create_app(new)
+    logs.LineFormatter(new.secrets)
 
 
 def greet(server: Any) -> None:
@@ -57,10 +64,14 @@ def greet(server: Any) -> None:
         server: Gunicorn's arbiter, listening.
     """
     current = snapshot.current()
-    for warning in current.warnings:
-        log.warning("%s", warning)
+    warn(current)
     if current.hint:
         print(hint(current, server.LISTENERS[0].getsockname()), file=sys.stderr, flush=True)
+
+
+def warn(current: Settings) -> None:
+    for warning in current.warnings:
+        log.warning("%s", warning)
 
 
 def hint(current: Settings, address: tuple[Any, ...]) -> str:

@@ -13,7 +13,7 @@ from gateway.app import create_app
 from gateway.config import Settings, load
 from tests.fakes.upstream import Upstream
 
-KEY = "test-key-0123456789"
+KEY = "test-key-0123456789"  # long enough not to be warned of
 
 
 @pytest.fixture

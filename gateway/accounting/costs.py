@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from gateway.accounting.prices import FREE, Catalogue, Price, own_price
 from gateway.config import Settings
 from gateway.config.vendors import VENDORS
 from gateway.model import Target, Usage
-from gateway.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -21,14 +21,14 @@ class Costs:
     Args:
         settings: the configuration.
         catalogue: the price catalogue.
-        metrics: the gateway's counters.
+        unpriced: is told the `provider/model` of every answer without a price.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, unpriced: Callable[[str], None]) -> None:
         self._kinds = {name: provider.kind for name, provider in settings.providers.items()}
         self._own = {name: own_price(model.price) for name, model in settings.models.items() if model.price is not None}
         self._catalogue = catalogue
-        self._metrics = metrics
+        self._unpriced = unpriced
         self._told: set[str] = set()
 
     def of(self, usage: Usage, target: Target, alias: str | None) -> int | None:
@@ -39,13 +39,14 @@ class Costs:
             target: who answered.
             alias: the name under `models:` that led to it, or None.
         """
-        price = self._price(target, alias)
+        price = self.price(target, alias)
         if price is None:
             self._tell(str(target))
             return None
         return price.cost(usage)
 
-    def _price(self, target: Target, alias: str | None) -> Price | None:
+    def price(self, target: Target, alias: str | None) -> Price | None:
+        """The price of one answer's tokens, or None where none is known; `target` and `alias` as for `of`."""
         if alias in self._own:
             return self._own[alias]
         kind = self._kinds[target.provider]
@@ -55,7 +56,7 @@ class Costs:
         return self._catalogue.price(provider_id, target.model) if provider_id else None
 
     def _tell(self, name: str) -> None:
-        self._metrics.unpriced(name)
+        self._unpriced(name)
         if name not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(name)
             log.warning("%s has no price: its cost is not known. Give it one under models: … price:", name)

@@ -10,13 +10,13 @@ import hashlib
 import logging
 import os
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import tiktoken
 
+from gateway.concurrency import off_the_loop
 from gateway.model import Message
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ _RANK_FILES = {
 }
 _CL100K = re.compile(r"(?:^|/)(?:gpt-4(?!o|\.1|\.5)|gpt-3\.5|gpt-35|text-embedding)")
 _BYTES_PER_TOKEN = 4  # measured on o200k: prose 4.8, code 4.5, Chinese 4.1
-_OFFLOAD_BYTES = 50_000  # about 3 ms of counting; more would hold up the other calls of a gevent worker
+_PIECE = 50_000  # characters, about 3 ms; tiktoken panics at a million spaces in one text
+_MOST_COUNTED = 1_000_000  # characters, about 60 ms, and a second for text made to be slow
 
 # https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken: what frames a message, and the answer
 _TOKENS_PER_MESSAGE = 3
@@ -57,9 +58,9 @@ class TokenCounter:
         if not self._encodings:
             return -(-len(text.encode()) // _BYTES_PER_TOKEN)
         encoding = self._encodings["cl100k_base" if _CL100K.search(model) else "o200k_base"]
-        if len(text) > _OFFLOAD_BYTES:
-            return len(_off_the_loop(encoding.encode_ordinary, text))
-        return len(encoding.encode_ordinary(text))
+        if len(text) <= _PIECE:
+            return len(encoding.encode_ordinary(text))
+        return off_the_loop(lambda: _count_long(encoding, text))
 
     def count_messages(self, messages: Sequence[Message], model: str = "") -> int:
         """The number of prompt tokens that `messages` make, framing included."""
@@ -87,11 +88,13 @@ def load(directory: Path) -> TokenCounter:
     return TokenCounter({name: tiktoken.get_encoding(name) for name in _RANK_FILES})
 
 
-def _off_the_loop(encode: Callable[[str], list[int]], text: str) -> list[int]:
-    """Run `encode` where it does not stop a gevent worker's other calls (tiktoken releases the GIL)."""
-    if "gevent.monkey" in sys.modules and sys.modules["gevent.monkey"].is_module_patched("socket"):
-        import gevent
-
-        tokens: list[int] = gevent.get_hub().threadpool.apply(encode, (text,))
-        return tokens
-    return encode(text)
+def _count_long(encoding: tiktoken.Encoding, text: str) -> int:
+    """Count in pieces, and no more than the first _MOST_COUNTED characters: the rest is taken to be like them."""
+    tokens, start = 0, 0
+    while start < min(len(text), _MOST_COUNTED):
+        end = start + _PIECE
+        if end < len(text) and (space := text.rfind(" ", start + 1, end)) > 0:
+            end = space  # where a token begins, so that the pieces have as many as the whole
+        tokens += len(encoding.encode_ordinary(text[start:end]))
+        start = end
+    return -(-tokens * len(text) // min(start, len(text)))  # start ends beyond the text

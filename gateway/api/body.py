@@ -14,19 +14,21 @@ import orjson
 from flask import Request
 from gunicorn.http.errors import ParseException
 
+from gateway.concurrency import give_way
 from gateway.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
 
 DEEPEST = 32
 MOST_CONTAINERS = 50_000  # objects and arrays; each takes some 60 bytes of memory when parsed
+MOST_VALUES = 500_000  # also strings; OpenAI takes embeddings of 300,000 token numbers, the longest list there is
 
 _MEDIA_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
+_READ_SIZE = 16_384
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_BRACES = bytes.maketrans(b"[]", b"{}")
 _PAIR = re.compile(rb"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}", re.IGNORECASE)
 _SURROGATE = re.compile(rb"\\ud[89a-f]", re.IGNORECASE)
-_SUSPECT_NUMBER = re.compile(rb"[0-9]{19}|[0-9][eE]|NaN|Infinity")
-_NUMBER = re.compile(rb"-?[0-9][0-9.eE+-]*|NaN|-?Infinity")
-_INTEGER = re.compile(rb"-?[0-9]+")
+_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
+_NOT_FINITE = re.compile(rb"NaN|Infinity")
 
 
 def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
@@ -56,15 +58,21 @@ def _read(request: Request, most_bytes: int) -> bytes:
     if length is None and not request.environ.get("wsgi.input_terminated"):
         return b""
     # Flask's own limit would cut a chunked body silently and serve the rest of it as if it were whole.
+    stream, pieces, size = request.environ["wsgi.input"], [], 0
     try:
-        body: bytes = request.environ["wsgi.input"].read(most_bytes + 1 if length is None else length)
+        while size <= most_bytes and (
+            piece := stream.read(_READ_SIZE if length is None else min(_READ_SIZE, length - size))
+        ):
+            pieces.append(piece)
+            size += len(piece)
+            give_way()  # chunks of a byte each take long to put together
     except (OSError, ParseException) as error:
         raise InvalidRequest("The body's framing is broken.") from error
-    if len(body) > most_bytes:
+    if size > most_bytes:
         raise too_large
-    if length is not None and len(body) < length:
+    if length is not None and size < length:
         raise InvalidRequest("The body ended before its Content-Length.")
-    return body
+    return b"".join(pieces)
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -72,23 +80,39 @@ def parse(body: bytes) -> dict[str, Any]:
     _check_encoding(body)
     unescaped = body.replace(b"\\\\", b"") if b"\\" in body else body
     _check_strings(unescaped)
-    skeleton = b'"'.join(unescaped.replace(b'\\"', b"").split(b'"')[::2])
+    skeleton = _skeleton(unescaped.replace(b'\\"', b""))
     brackets = skeleton.translate(_AS_BRACES, _NOT_BRACKETS)
-    _check_depth(brackets)
-    _check_numbers(skeleton)
+    _check_depth(brackets[: 2 * MOST_CONTAINERS])
+    _check_integers(skeleton)
     if skeleton.lstrip()[:1] == b"[" and skeleton.rstrip().endswith(b"]"):  # told without building what may be large
         raise InvalidRequest("The body must be a JSON object, not an array.", code="invalid_type")
     if len(brackets) > 2 * MOST_CONTAINERS:
-        raise InvalidRequest(f"The body holds more than {MOST_CONTAINERS} objects and arrays.", code="invalid_value")
+        raise _too_many("objects and arrays", MOST_CONTAINERS)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if _NOT_FINITE.search(skeleton) or "infinity" in error.msg:
+            raise InvalidRequest("A number is not finite.", code="invalid_number") from None
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
     if _entries(document) != skeleton.count(b":"):
         json.loads(body, object_pairs_hook=_refuse_duplicates)
     return document
+
+
+def _skeleton(unescaped: bytes) -> bytes:
+    """The body with the insides of its strings taken out, `""` for each; refused where it has too many parts."""
+    if unescaped.count(b'"') > 2 * MOST_VALUES:
+        raise _too_many("strings", MOST_VALUES)
+    skeleton = b'""'.join(unescaped.split(b'"')[::2])
+    if skeleton.count(b",") > MOST_VALUES:
+        raise _too_many("values", MOST_VALUES)
+    return skeleton
+
+
+def _too_many(what: str, most: int) -> InvalidRequest:
+    return InvalidRequest(f"The body holds more than {most} {what}.", code="invalid_value")
 
 
 def _check_encoding(body: bytes) -> None:
@@ -112,7 +136,7 @@ def _check_strings(unescaped: bytes) -> None:
 
 
 def _check_depth(brackets: bytes) -> None:
-    """Take the innermost pairs away, one level a round."""
+    """Take the innermost pairs of braces away, one level a round."""
     for _ in range(DEEPEST):
         outer = brackets.replace(b"{}", b"")
         if outer == brackets:
@@ -122,19 +146,10 @@ def _check_depth(brackets: bytes) -> None:
         raise InvalidRequest(f"The body is nested deeper than {DEEPEST} levels.", code="json_too_deep")
 
 
-def _check_numbers(skeleton: bytes) -> None:
-    if not _SUSPECT_NUMBER.search(skeleton):
-        return
-    for number in _NUMBER.findall(skeleton):
-        if _INTEGER.fullmatch(number):
-            sound = len(number) <= 20 and -(2**63) <= int(number) < 2**63
-        else:
-            try:
-                sound = abs(float(number)) < float("inf")
-            except ValueError:
-                sound = True  # no number at all, as the parser will say
-        if not sound:
-            raise InvalidRequest("A number is not finite, or an integer of more than 64 bits.", code="invalid_number")
+def _check_integers(skeleton: bytes) -> None:
+    for number in _LONG_INTEGER.findall(skeleton):
+        if len(number) > 20 or not -(2**63) <= int(number) < 2**63:
+            raise InvalidRequest("An integer has more than 64 bits.", code="invalid_number")
 
 
 def _entries(document: Any) -> int:
@@ -151,9 +166,9 @@ def _entries(document: Any) -> int:
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = dict(pairs)
-    if len(names) < len(pairs):
-        seen: set[str] = set()
-        double = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InvalidRequest("The body gives one name twice in an object.", param=double[:64], code="duplicate_key")
+    names: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in names:
+            raise InvalidRequest("The body gives one name twice in an object.", param=name[:64], code="duplicate_key")
+        names[name] = value
     return names

@@ -35,11 +35,11 @@ def install(app: Flask) -> None:
     app.register_error_handler(Exception, _respond_to_crash)
 
 
-def respond(error: GatewayError) -> Response:
-    """The response for `error`; its code goes into the log line."""
+def respond(error: GatewayError, status: int | None = None) -> Response:
+    """The response for `error`; its code goes into the log line. `status` replaces the error's own."""
     g.record.error_code = error.code
     body = error.body if isinstance(error, ProviderRefused) else orjson.dumps({"error": _describe(error)})
-    response = Response(body, error.status, mimetype="application/json")
+    response = Response(body, status or error.status, mimetype="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
@@ -50,14 +50,14 @@ def _describe(error: GatewayError) -> dict[str, Any]:
 
 
 def _respond_to_flask(error: HTTPException) -> Response:
-    known = _OF_FLASK.get(error.code or 500)
-    if known is None and error.code is not None and 400 <= error.code < 500:
-        known = InvalidRequest
-    response = respond(known() if known else GatewayError())
-    if known is InvalidRequest and error.code is not None:
-        response.status_code = error.code
-    if "Allow" in (headers := dict(error.get_headers())):
-        response.headers["Allow"] = headers["Allow"]
+    status = error.code or 500
+    if status in _OF_FLASK:
+        response = respond(_OF_FLASK[status]())
+    elif 400 <= status < 500:
+        response = respond(InvalidRequest("This request cannot be understood."), status)
+    else:
+        response = respond(GatewayError())
+    response.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
     return response
 
 

@@ -32,8 +32,7 @@ def blueprint(inference: Inference, max_body_bytes: int) -> Blueprint:
 
     @routes.errorhandler(InvalidField)
     def wrong_field(error: InvalidField) -> Response:
-        error.status = 422  # of this route alone; a wrong field of OpenAI's and Anthropic's shapes is 400
-        return respond(error)
+        return respond(error, 422)  # of this route alone: a wrong field of OpenAI's and Anthropic's shapes is 400
 
     return routes
 

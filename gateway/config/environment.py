@@ -10,6 +10,8 @@ from typing import Any
 from dotenv.parser import parse_stream
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from gateway.config.settings import Mistakes
+
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Variables that are documented for later versions: set today, they would silently do nothing.
@@ -77,7 +79,7 @@ class EnvironmentSchema(Schema):
     hint = fields.Boolean(data_key="GATEWAY_HINT", load_default=False)
 
 
-def read_environment(environ: Mapping[str, str], dotenv: Path, mistakes: list[str]) -> dict[str, str]:
+def read_environment(environ: Mapping[str, str], dotenv: Path, mistakes: Mistakes) -> dict[str, str]:
     """Merge the process environment over `.env`. A variable set to nothing counts as not set.
 
     Args:
@@ -90,12 +92,16 @@ def read_environment(environ: Mapping[str, str], dotenv: Path, mistakes: list[st
         with dotenv.open(encoding="utf-8") as stream:
             for binding in parse_stream(stream):
                 if binding.error or (binding.key and binding.value is None):
-                    mistakes.append(f"{dotenv.name}: line {binding.original.line}: not of the form NAME=value")
+                    mistakes.add(f"{dotenv.name}: line {binding.original.line}: not of the form NAME=value")
                 elif binding.key and binding.value:
                     merged[binding.key] = binding.value
     except FileNotFoundError:
         pass  # a .env is optional
     except (OSError, UnicodeDecodeError) as error:
-        mistakes.append(f"{dotenv.name}: cannot be read: {error}")
+        mistakes.add(f"{dotenv.name}: cannot be read: {error}")
     merged.update({name: value for name, value in environ.items() if value})
+    for name in [field.data_key for field in EnvironmentSchema().fields.values()]:
+        if name and not merged.get(name, "").isprintable():
+            mistakes.add(f"{name}: may only hold printable characters")
+            del merged[name]
     return merged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,16 +14,21 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, ValidationError, fields, validate
 
 from gateway.config.vendors import VENDORS
+from gateway.wording import plain
 
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MODEL_NAME = re.compile(r"[!-~]{1,256}")
 OFFLINE = "offline"
+DEAREST = 1_000_000  # USD per million tokens: a price typed per token or per call would be far beyond
+PRICE_DECIMALS = 12
 
 # Settings that are documented for later versions: accepted, so that one file serves, and named at start.
 NOT_IN_FORCE = ("cache", "retry", "breaker")
 NOT_IN_FORCE_OF_TIMEOUTS = ("first_byte", "idle")
 NOT_IN_FORCE_OF_MODEL = ("max_output_tokens", "affinity", "on_unsupported", "strict")
 
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.IGNORECASE)
+_REFERENCE = r"^\$\{.+\}$"
 _NAMED = {"providers", "models", "headers"}  # mappings whose names are the operator's own
 
 
@@ -35,10 +41,17 @@ class WholeNumber(fields.Integer):
         return super()._validated(value)
 
 
+def _is_host(host: str) -> bool:
+    try:
+        return bool(_HOST.fullmatch(host) or ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
 def _url(value: str) -> None:
     try:
         parts = urlsplit(value)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        valid = parts.scheme in ("http", "https") and _is_host(parts.hostname or "") and (parts.port or 1) > 0
     except ValueError:
         valid = False
     if not valid or not value.isprintable() or " " in value:
@@ -61,12 +74,19 @@ def _header_name(value: str) -> None:
 
 
 def _header_value(value: str) -> None:
-    if not (value.isascii() and value.isprintable()):
+    if not (value.isascii() and value.isprintable()) or value != value.strip():
         raise ValidationError("may only hold visible ASCII characters")
 
 
 def _name(pattern: re.Pattern[str], meaning: str) -> validate.Validator:
     return validate.Regexp(re.compile(pattern.pattern + r"\Z"), error=meaning)
+
+
+def _price(value: Decimal) -> None:
+    if not 0 <= value <= DEAREST:
+        raise ValidationError(f"must be 0 to {DEAREST} USD per million tokens")
+    if value != round(value, PRICE_DECIMALS):
+        raise ValidationError(f"must have at most {PRICE_DECIMALS} decimals")
 
 
 class _Section(Schema):
@@ -121,11 +141,11 @@ class TargetSchema(_Section):
 class PriceSchema(_Section):
     """USD per million tokens. What is not given costs as `input`, or as `output` for reasoning."""
 
-    input = fields.Decimal(required=True, validate=validate.Range(min=0, max=1_000_000))
-    output = fields.Decimal(required=True, validate=validate.Range(min=0, max=1_000_000))
-    cached_input = fields.Decimal(validate=validate.Range(min=0, max=1_000_000))
-    cache_write = fields.Decimal(validate=validate.Range(min=0, max=1_000_000))
-    reasoning = fields.Decimal(validate=validate.Range(min=0, max=1_000_000))
+    input = fields.Decimal(required=True, validate=_price)
+    output = fields.Decimal(required=True, validate=_price)
+    cached_input = fields.Decimal(validate=_price)
+    cache_write = fields.Decimal(validate=_price)
+    reasoning = fields.Decimal(validate=_price)
 
 
 class ModelSchema(_Section):
@@ -182,8 +202,7 @@ def mistake_lines(errors: Any, path: str = "", named: bool = False) -> Iterator[
                 yield from mistake_lines(below, path if name == "_schema" else inner, named=name in _NAMED)
     else:
         for message in errors if isinstance(errors, list) else [errors]:
-            text = str(message).rstrip(".")
-            yield f"{path or 'top level'}: {text[:1].lower()}{text[1:]}"
+            yield f"{path or 'top level'}: {plain(str(message))}"
 
 
 def json_schema() -> dict[str, Any]:
@@ -204,11 +223,14 @@ def json_schema() -> dict[str, Any]:
 
 
 def _with_definitions(node: Any) -> Any:
+    """The schema with references of JSON Schema instead of OpenAPI, and `${VAR}` allowed where a number stands."""
     if isinstance(node, dict):
+        if node.get("type") in ("integer", "number", "boolean"):
+            return {"anyOf": [node, {"type": "string", "pattern": _REFERENCE}]}
         return {
             key: value.replace("#/components/schemas/", "#/$defs/") if key == "$ref" else _with_definitions(value)
             for key, value in node.items()
         }
     if isinstance(node, list):
         return [_with_definitions(value) for value in node]
-    return int(node) if isinstance(node, Decimal) else node
+    return node

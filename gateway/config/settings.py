@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-SHORTEST_SECRET = 8  # characters; a shorter string also stands in texts where it is no secret
+from gateway.config.secrets import Secret
 
 
 class ConfigError(Exception):
@@ -22,25 +22,24 @@ class ConfigError(Exception):
         self.mistakes = mistakes
 
 
-class Secret:
-    """A string that cannot be printed by accident."""
+class Mistakes:
+    """Collects what is wrong, one line each.
 
-    __slots__ = ("_value",)
+    Args:
+        where: what every line begins with: a file, and the path in it.
+        lines: shared by all collectors of one load.
+    """
 
-    def __init__(self, value: str) -> None:
-        self._value = value
+    def __init__(self, where: str = "", lines: list[str] | None = None) -> None:
+        self._where = where
+        self.lines: list[str] = [] if lines is None else lines
 
-    def reveal(self) -> str:
-        return self._value
+    def below(self, where: str) -> Mistakes:
+        """A collector whose lines begin with `where` after this one's."""
+        return Mistakes(self._where + where, self.lines)
 
-    def __repr__(self) -> str:
-        return "[secret]"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
+    def add(self, what: str) -> None:
+        self.lines.append(f"{self._where}{what}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ def current() -> Settings:
     return _current or reload()
 
 
-def reload(check: Callable[[Settings], None] = lambda settings: None) -> Settings:
+def reload(check: Callable[[Settings], object] = lambda settings: None) -> Settings:
     """Read the configuration again; a broken one leaves the last good one in force.
 
     Args:
-        check: what else must hold; raises ConfigError where it does not.
+        check: what else must hold; raises where it does not.
 
     Returns:
         The settings now in force; `reload_error` says why they are not the newest, or is None.
@@ -37,8 +37,8 @@ def reload(check: Callable[[Settings], None] = lambda settings: None) -> Setting
         settings = load()
         check(settings)
         _current, reload_error = settings, None
-    except ConfigError as error:
+    except Exception as error:  # whatever it is, it must not end a running service
         if _current is None:
             raise
-        reload_error = "; ".join(error.mistakes)
+        reload_error = "; ".join(error.mistakes) if isinstance(error, ConfigError) else repr(error)
     return _current

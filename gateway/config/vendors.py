@@ -52,7 +52,7 @@ VENDORS: dict[str, Vendor] = {
     "cerebras": Vendor("https://api.cerebras.ai/v1", "CEREBRAS", "cerebras"),
     "nvidia": Vendor("https://integrate.api.nvidia.com/v1", "NVIDIA", None),
     "ollama": Vendor("http://127.0.0.1:11434/v1", "OLLAMA", None, keyless=True),
-    "vllm": Vendor("http://127.0.0.1:8000/v1", "VLLM", None, keyless=True),
+    "vllm": Vendor(None, "VLLM", None, keyless=True),  # its usual port, 8000, is ours
     "llamacpp": Vendor("http://127.0.0.1:8080/v1", "LLAMACPP", None, keyless=True),
     "lmstudio": Vendor("http://127.0.0.1:1234/v1", "LMSTUDIO", None, keyless=True),
 }

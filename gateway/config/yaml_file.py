@@ -14,6 +14,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from gateway.config.settings import Mistakes
+
 _REFERENCE = re.compile(r"\$\{([^}\n]*)\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MARK = re.compile("\ue000([0-9]+)\ue001")  # private-use characters: they stand for nothing in a real file
@@ -38,11 +40,11 @@ class References:
 
         return _REFERENCE.sub(mark, text)
 
-    def put(self, node: Any, path: str, mistakes: list[str]) -> Any:
+    def put(self, node: Any, path: str, mistakes: Mistakes) -> Any:
         """Return `node` with every mark replaced by what it refers to."""
         if isinstance(node, dict):
             if any(isinstance(key, str) and _MARK.search(key) for key in node):
-                mistakes.append(f"{path or 'top level'}: ${{…}} may stand in a value, not in a name")
+                mistakes.add(f"{path or 'top level'}: ${{…}} may stand in a value, not in a name")
             return {
                 key: self.put(value, f"{path}.{key}" if path else str(key), mistakes) for key, value in node.items()
             }
@@ -52,25 +54,28 @@ class References:
             return _MARK.sub(lambda match: self._resolve(self._cut[int(match[1])], path, mistakes), node)
         return node
 
-    def _resolve(self, reference: str, path: str, mistakes: list[str]) -> str:
+    def _resolve(self, reference: str, path: str, mistakes: Mistakes) -> str:
         value = ""
         if reference.startswith("file:"):
             try:
                 value = Path(reference[5:]).read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, UnicodeDecodeError, ValueError) as error:
-                mistakes.append(f"{path}: the file of ${{{reference}}} cannot be read: {_reason(error)}")
+                mistakes.add(f"{path}: the file of ${{{reference}}} cannot be read: {_reason(error)}")
         elif not _VARIABLE.fullmatch(reference):
-            mistakes.append(f"{path}: ${{{reference}}} is neither ${{VARIABLE}} nor ${{file:/path}}")
+            mistakes.add(f"{path}: ${{{reference}}} is neither ${{VARIABLE}} nor ${{file:/path}}")
         elif reference not in self._variables:
-            mistakes.append(f"{path}: the variable {reference} is not set")
+            mistakes.add(f"{path}: the variable {reference} is not set")
         else:
             value = self._variables[reference]
+            if not value.isprintable():
+                mistakes.add(f"{path}: the variable {reference} may only hold printable characters")
+                return ""
         if value:
             self.resolved.add(value)
         return value
 
 
-def read_yaml(path: Path, variables: Mapping[str, str], mistakes: list[str]) -> tuple[dict[str, Any], set[str]]:
+def read_yaml(path: Path, variables: Mapping[str, str], mistakes: Mistakes) -> tuple[dict[str, Any], set[str]]:
     """Read the file at `path`.
 
     Args:
@@ -90,17 +95,26 @@ def read_yaml(path: Path, variables: Mapping[str, str], mistakes: list[str]) -> 
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = str(getattr(error, "problem", None) or "cannot be parsed")
         problem = problem.partition(" with value ")[0]  # a duplicate key's value may be a secret
-        mistakes.append(f"{where}not valid YAML: {problem}")
+        mistakes.add(f"{where}not valid YAML: {problem}")
         return {}, set()
     except (OSError, UnicodeDecodeError) as error:
-        mistakes.append(f"cannot be read: {_reason(error)}")
+        mistakes.add(f"cannot be read: {_reason(error)}")
         return {}, set()
-    if content is None:
+    except RecursionError:
+        mistakes.add("not valid YAML: nested too deep")
         return {}, set()
-    if not isinstance(content, dict):
-        mistakes.append("top level: must be a mapping with names such as 'providers' and 'models'")
+    except (ValueError, KeyError):  # ruamel's, for values such as !!int abc
+        mistakes.add("not valid YAML: a value is not of the type that it is written as")
         return {}, set()
-    return references.put(content, "", mistakes), references.resolved
+    if not isinstance(content, dict | None):
+        mistakes.add("top level: must be a mapping with names such as 'providers' and 'models'")
+        return {}, set()
+    given = {name: value for name, value in (content or {}).items() if value is not None}
+    try:
+        return references.put(given, "", mistakes), references.resolved
+    except RecursionError:
+        mistakes.add("not valid YAML: an alias stands within its own anchor")
+        return {}, set()
 
 
 def _reason(error: Exception) -> str:

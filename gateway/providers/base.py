@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,8 +43,12 @@ class Provider(Protocol):
 
     name: str
 
-    def check(self) -> str:
-        """Say in a few words that the provider is there. Raises GatewayError where it is not."""
+    def check(self, models: Collection[str]) -> Report:
+        """Ask the provider whether it is there; `models` are those that the configuration names.
+
+        Raises:
+            GatewayError: it is not there, or does not accept the gateway.
+        """
         ...
 
     def complete(self, request: ChatRequest, model: str, call: Call) -> Completion:
@@ -57,6 +62,19 @@ class Provider(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What asking a provider brought.
+
+    Attributes:
+        text: how it answered, in a few words.
+        models: the models that it lists, or None where it does not say.
+    """
+
+    text: str
+    models: frozenset[str] | None = None
+
+
 def failure(provider: str, status: int, body: bytes, retry_after: str | None = None) -> GatewayError:
     """The error that a provider's answer other than 2xx means.
 
@@ -68,11 +86,13 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
     """
     if status in _ABOUT_THE_REQUEST and _is_json_object(body):
         return ProviderRefused(status, body)
+    detail = f"status {status}, {_error_code(body) or 'no error code'}"
     if status in (401, 403):
-        return UpstreamError(f"The provider {provider!r} refused the gateway's own credential.")
+        return UpstreamError(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
     if status == 408:
-        return UpstreamTimeout(f"The provider {provider!r} gave up waiting.")
-    return UpstreamError(f"The provider {provider!r} answered {status}.", retry_after=_seconds(retry_after))
+        return UpstreamTimeout(f"The provider {provider!r} gave up waiting.", detail=detail)
+    seconds = _seconds(retry_after)
+    return UpstreamError(f"The provider {provider!r} answered {status}.", retry_after=seconds, detail=detail)
 
 
 def _is_json_object(body: bytes) -> bool:
@@ -80,6 +100,16 @@ def _is_json_object(body: bytes) -> bool:
         return isinstance(orjson.loads(body), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+def _error_code(body: bytes) -> str | None:
+    """The error's code or type, for the operator's log; never its text, which may quote the prompt."""
+    try:
+        error = orjson.loads(body)["error"]
+        found: str = next(error[name] for name in ("code", "type") if isinstance(error.get(name), str))
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, StopIteration):
+        return None
+    return found if len(found) <= 100 else None
 
 
 def _seconds(retry_after: str | None) -> int | None:

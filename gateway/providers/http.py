@@ -22,8 +22,16 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
+from gateway.concurrency import at_most, give_way
 from gateway.config.settings import ProviderSettings
-from gateway.errors import ConnectTimeout, StaleConnection, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from gateway.errors import (
+    ConnectTimeout,
+    GatewayError,
+    StaleConnection,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 
 MAX_REPLY_BYTES = 33_554_432
 _POOL_SIZE = 1000  # kept-alive connections to one provider; more calls at once open connections and close them
@@ -65,6 +73,7 @@ class _DeadlineReader(io.RawIOBase):
         self._deadlines = deadlines
         self.silence = deadlines.first_byte
         self.ended = False
+        self._size = 0
 
     def readable(self) -> bool:
         return True
@@ -74,8 +83,12 @@ class _DeadlineReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         self._sock.settimeout(left if self.silence is None else min(left, self.silence))
+        give_way()  # a provider whose bytes are always there already must not keep the others waiting
         count: int | None = self._raw.readinto(buffer)
         self.ended = count == 0
+        self._size += count or 0
+        if self._size > MAX_REPLY_BYTES:
+            raise OSError(f"more than {MAX_REPLY_BYTES} bytes, framing included")
         return count
 
     def close(self) -> None:
@@ -108,13 +121,17 @@ class _Kept:
 
     response_class: Any = _Response
     sock: Any
-    connect: Any
+    timeout: Any
     _served = False
+
+    def connect(self) -> None:
+        with at_most(min(_current.get().connect, _current.get().left)):
+            super().connect()  # type: ignore[misc]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(max(0.001, _current.get().left))
+        self.timeout = max(0.001, _current.get().left)  # the connection's was for connecting; sending may take longer
         super().request(*args, **kwargs)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
@@ -158,25 +175,24 @@ class Reply:
 
         Raises:
             UpstreamTimeout: a deadline passed.
-            UpstreamError: the connection broke, or the body is compressed or larger than MAX_REPLY_BYTES.
+            UpstreamError: the connection broke, or the body is compressed or, framing included, larger than
+                MAX_REPLY_BYTES.
         """
         if self.headers.get("content-encoding", "identity") != "identity":
             self.close()
             raise UpstreamError(f"The provider {self._provider!r} compressed its answer, though it was told not to.")
         reader = self._raw._original_response.reader
-        size, whole = 0, False
+        whole = False
         try:
             for chunk in self._raw.stream(_READ_SIZE, decode_content=False):
                 reader.silence = self._deadlines.idle
-                size += len(chunk)
-                if size > MAX_REPLY_BYTES:
-                    raise UpstreamError(f"The provider {self._provider!r} sent more than {MAX_REPLY_BYTES} bytes.")
                 yield chunk
             whole = True
         except (ReadTimeoutError, TimeoutError) as error:
             raise _timeout(self._provider) from error
-        except (HTTPError, OSError, http.client.HTTPException) as error:
-            raise UpstreamError(f"The provider {self._provider!r} broke off its answer.") from error
+        except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+            message = f"The provider {self._provider!r} broke off its answer."
+            raise UpstreamError(message, detail=_root(error)) from error
         finally:
             if not whole:
                 self.close()
@@ -241,18 +257,27 @@ class Transport:
             _current.reset(token)
         return Reply(response, deadlines, self._provider)
 
-    def _broken(self, error: Exception) -> UpstreamError:
+    def _broken(self, error: Exception) -> GatewayError:
         causes = list(_causes(error))
+        if any(isinstance(cause, TimeoutError) for cause in causes):
+            return _timeout(self._provider)
+        detail = f"{self._template.url}: {_root(error)}"
         if any(isinstance(cause, _ClosedBeforeAnyByte) for cause in causes):
-            return StaleConnection(f"The provider {self._provider!r} closed the connection.")
+            return StaleConnection(f"The provider {self._provider!r} closed the connection.", detail=detail)
         unreachable = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
         if isinstance(error, unreachable) or any(isinstance(cause, NewConnectionError) for cause in causes):
-            return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.")
-        return UpstreamError(f"The connection to the provider {self._provider!r} broke.")
+            return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
+        return UpstreamError(f"The connection to the provider {self._provider!r} broke.", detail=detail)
 
 
 def _timeout(provider: str) -> UpstreamTimeout:
     return UpstreamTimeout(f"The provider {provider!r} did not answer in time.")
+
+
+def _root(error: BaseException) -> str:
+    """The innermost cause for the operator; only the system's is quoted, others may hold what the provider sent."""
+    root = list(_causes(error))[-1]
+    return str(root) if isinstance(root, OSError) else type(root).__name__
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,7 +20,7 @@ from gateway.config.schema import AnswerSchema
 from gateway.config.settings import OfflineSettings, ProviderSettings
 from gateway.errors import GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
 from gateway.model import ChatRequest, Completion, Message, Usage
-from gateway.providers.base import Call, failure
+from gateway.providers.base import Call, Report, failure
 
 # Each is one token of o200k and of cl100k, with or without a space before it.
 _WORDS = (
@@ -48,8 +48,10 @@ class OfflineProvider:
         self._count = count
         self._count_messages = count_messages
 
-    def check(self) -> str:
-        return "built in"
+    def check(self, models: Collection[str]) -> Report:
+        for model in models:
+            self._named(model)
+        return Report("built in")
 
     def complete(self, request: ChatRequest, model: str, call: Call) -> Completion:
         until = time.monotonic() + self._total
@@ -84,7 +86,8 @@ class OfflineProvider:
         except (ValidationError, ValueError):
             raise ModelNotFound(
                 f"The model {self.name + '/' + model[:100]!r} does not exist. The built-in provider has 'echo', with "
-                "options such as 'echo?tokens=200&latency_ms=500'."
+                "options such as 'echo?tokens=200&latency_ms=500'.",
+                param="model",
             ) from None
         return replace(self._behaviour, **options)
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
 
-from gateway.config.settings import SHORTEST_SECRET, ProviderSettings
+from gateway.config.secrets import Redactor
+from gateway.config.settings import ProviderSettings
 from gateway.config.vendors import VENDORS
 from gateway.errors import UpstreamError
 from gateway.model import ChatRequest, Completion, Usage
-from gateway.providers.base import Call, failure
+from gateway.providers.base import Call, Report, failure
 from gateway.providers.http import Deadlines, Reply, Transport
-
-log = logging.getLogger(__name__)
 
 # OpenAI's reasoning models answer 400 to `max_tokens`.
 _REASONING_MODEL = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d))")
@@ -43,22 +41,19 @@ class OpenAIProvider:
         self.name = settings.name
         self._vendor = VENDORS[settings.kind]
         self._timeouts = settings.timeouts
-        secrets = [secret for secret in (settings.api_key, *settings.headers.values()) if secret]
-        self._secrets = [
-            orjson.dumps(secret.reveal())[1:-1] for secret in secrets if len(secret.reveal()) >= SHORTEST_SECRET
-        ]
+        self._redactor = Redactor((settings.api_key, *settings.headers.values()))
         self._chat = Transport(settings, "/chat/completions")
         self._models = Transport(settings, "/models", "GET")
 
-    def check(self) -> str:
+    def check(self, models: Collection[str]) -> Report:
         deadlines = Deadlines(self._timeouts.connect, time.monotonic() + CHECK_SECONDS)
         reply = self._models.send(b"", {}, deadlines)
         body = reply.read()
         if reply.status == 404:
-            return "answers, but has no list of models; if calls fail too, its base_url may lack '/v1'"
+            return Report("answers, but has no list of models; if calls fail too, its base_url may lack '/v1'")
         if not 200 <= reply.status < 300:
             raise failure(self.name, reply.status, body)
-        return "answers"
+        return Report("answers", _listed(body))
 
     def complete(self, request: ChatRequest, model: str, call: Call) -> Completion:
         until = time.monotonic() + self._timeouts.total
@@ -68,7 +63,7 @@ class OpenAIProvider:
         body = reply.read()
         if not 200 <= reply.status < 300:
             raise self._failure(reply, body)
-        return self._completion(body, _request_id(reply.headers))
+        return self._completion(body, self._request_id(reply.headers))
 
     def _body(self, request: ChatRequest, model: str) -> bytes:
         body: dict[str, Any] = {
@@ -84,10 +79,6 @@ class OpenAIProvider:
         return orjson.dumps(body)
 
     def _failure(self, reply: Reply, body: bytes) -> Exception:
-        log.warning(
-            "provider answered with an error",
-            extra={"provider": self.name, "upstream_status": reply.status, "upstream_error": _error_code(body)},
-        )
         if self._holds_a_secret(body):
             return UpstreamError(f"The provider {self.name!r} answered {reply.status}.")
         return failure(self.name, reply.status, body, reply.headers.get("retry-after"))
@@ -95,10 +86,16 @@ class OpenAIProvider:
     def _holds_a_secret(self, body: bytes) -> bool:
         """Whether the body would tell a client one of our credentials, however its JSON escapes it."""
         try:
-            body = orjson.dumps(orjson.loads(body))
+            return self._redactor.finds(orjson.dumps(orjson.loads(body)).decode())
         except orjson.JSONDecodeError:
             return False  # what is no JSON is not handed on
-        return any(secret in body for secret in self._secrets)
+
+    def _request_id(self, headers: Mapping[str, str]) -> str | None:
+        for name in _REQUEST_ID_HEADERS:
+            value = headers.get(name, "")
+            if _REQUEST_ID.fullmatch(value) and not self._redactor.finds(value):
+                return value
+        return None
 
     def _completion(self, body: bytes, request_id: str | None) -> Completion:
         try:
@@ -110,7 +107,7 @@ class OpenAIProvider:
             raise UpstreamError(f"The provider {self.name!r} sent an answer that cannot be understood.") from error
         return Completion(
             text=text,
-            finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+            finish_reason=finish_reason if isinstance(finish_reason, str) and len(finish_reason) <= 64 else None,
             usage=read_usage(answer.get("usage"), self._vendor.reasoning_beside),
             upstream_request_id=request_id,
         )
@@ -162,18 +159,11 @@ def _text(content: Any) -> str:
     return content or ""
 
 
-def _request_id(headers: Mapping[str, str]) -> str | None:
-    for name in _REQUEST_ID_HEADERS:
-        if (value := headers.get(name)) and _REQUEST_ID.fullmatch(value):
-            return value
-    return None
-
-
-def _error_code(body: bytes) -> str | None:
-    """The error's code or type for the operator's log; never its text, which may quote the prompt."""
+def _listed(body: bytes) -> frozenset[str] | None:
+    """The ids in a list of models, which Together sends without the object around it."""
     try:
-        error = orjson.loads(body).get("error")
-        found = error.get("code") or error.get("type")
-    except (orjson.JSONDecodeError, AttributeError):
+        answer = orjson.loads(body)
+        entries = answer["data"] if isinstance(answer, dict) else answer
+        return frozenset(entry["id"] for entry in entries)
+    except (orjson.JSONDecodeError, LookupError, TypeError):
         return None
-    return found[:100] if isinstance(found, str) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.config.settings import ProviderSettings
+from gateway.config.settings import ConfigError, ProviderSettings
 from gateway.providers.base import Provider
 from gateway.providers.offline import MessageCount, OfflineProvider, TokenCount
 from gateway.providers.openai import OpenAIProvider
@@ -13,11 +13,18 @@ from gateway.providers.openai import OpenAIProvider
 def build(
     providers: Mapping[str, ProviderSettings], count: TokenCount, count_messages: MessageCount
 ) -> dict[str, Provider]:
-    """Build every configured provider, by its name. `count` and `count_messages` serve the built-in one."""
+    """Build every configured provider, by its name. `count` and `count_messages` serve the built-in one.
+
+    Raises:
+        ConfigError: an address or a header that no call can be made with.
+    """
     built: dict[str, Provider] = {}
     for name, settings in providers.items():
         if settings.kind == "offline":
             built[name] = OfflineProvider(settings, count, count_messages)
         else:
-            built[name] = OpenAIProvider(settings)
+            try:
+                built[name] = OpenAIProvider(settings)
+            except ValueError as error:  # requests' word on an address or a header; its text may quote a secret
+                raise ConfigError([f"providers.{name}: cannot be called: {type(error).__name__}"]) from None
     return built

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.config.secrets import Redactor
 from gateway.config.settings import ConfigError, ModelSettings, Settings, TargetSettings
 from gateway.config.vendors import VENDORS
 from gateway.errors import ModelNotFound
 from gateway.model import Target
 
 MOST_ATTEMPTS = 5  # of one request, over all its targets
-_LONGEST_NAME = 256
+_NAME = re.compile(r"[!-~]{1,256}")  # goes into headers and logs, and no vendor names a model otherwise
 
 
 class Lists(Protocol):
@@ -44,6 +46,7 @@ class Router:
         self._providers = settings.providers
         self._unconfigured = settings.unconfigured
         self._catalogue = catalogue
+        self._redactor = Redactor(settings.secrets)
         self._random = random.Random()  # noqa: S311 - spreads load, guards nothing
 
     def check(self) -> None:
@@ -52,12 +55,11 @@ class Router:
             self.candidates(None)
         except ModelNotFound:
             providers = ", ".join(self._providers)
-            raise ConfigError(
-                [
-                    f"MODEL_NAME: there is no model {self._default!r}. It may be a name under 'models:', "
-                    f"'provider/model' (providers: {providers}), or a model that a provider's price list knows"
-                ]
-            ) from None
+            line = (
+                f"MODEL_NAME: there is no model {self._default!r}. It may be a name under 'models:', "
+                f"'provider/model' (providers: {providers}), or a model that a provider's price list knows"
+            )
+            raise ConfigError([self._redactor.text(line)]) from None
 
     def candidates(self, name: str | None) -> list[Candidate]:
         """The targets for `name`, best first: its own by priority and weight, then its fallback models'.
@@ -89,7 +91,7 @@ class Router:
         return sorted(targets, key=lambda target: self._random.random() ** (1 / target.weight), reverse=True)
 
     def _target(self, name: str) -> Target:
-        if len(name) <= _LONGEST_NAME and name.isprintable():
+        if _NAME.fullmatch(name):
             provider, slash, model = name.partition("/")
             if slash and model and provider in self._providers:
                 return Target(provider, model)
@@ -101,5 +103,6 @@ class Router:
                 return Target("offline", "echo")
         raise ModelNotFound(
             f"The model {name[:100]!r} does not exist here. Ask for a name under 'models:' in the gateway's file, or "
-            "for 'provider/model' with one of its providers."
+            "for 'provider/model' with one of its providers.",
+            param="model",
         )

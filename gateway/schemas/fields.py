@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from gateway.errors import InvalidField
+from gateway.wording import plain
 
 
 class StrictInteger(fields.Integer):
@@ -72,7 +73,5 @@ def load(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
         message = wrong[name][0]
         kind = next((kind for kind, text in schema.fields[name].error_messages.items() if text == message), "")
         code = _CODES.get(kind, "invalid_value")
-        raise InvalidField(
-            f"{name!r}: {message[:1].lower()}{message[1:].rstrip('.')}.", param=name, code=code
-        ) from None
+        raise InvalidField(f"{name!r} {plain(message)}.", param=name, code=code) from None
     return loaded

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from gateway.accounting.costs import Costs
 from gateway.accounting.tokens import TokenCounter
-from gateway.errors import GatewayError, NoProviderAvailable, StaleConnection, UpstreamError, UpstreamTimeout
+from gateway.errors import GatewayError, StaleConnection, UpstreamError, UpstreamTimeout
 from gateway.model import ChatRequest, Completion, Target, Usage
 from gateway.providers.base import Call, Provider
 from gateway.routing.router import MOST_ATTEMPTS, Candidate, Router
 from gateway.services.health import Health
+from gateway.telemetry.logs import log_failed_attempt
 from gateway.telemetry.record import RequestRecord
 
 
@@ -66,24 +67,21 @@ class Inference:
         Raises:
             GatewayError: the last target's failure, or the first that no other target can mend.
         """
-        record.user_id, record.model = request.user_id, request.model
+        record.user_id, record.requested_model = request.user_id, request.model and request.model[:256]
         candidates = self._router.candidates(request.model)
         call_id = uuid.uuid4().hex
-        failure: GatewayError = NoProviderAvailable("No provider is available for this model.")
-        while candidates and record.attempts < MOST_ATTEMPTS:
+        while True:
             candidate = candidates.pop(0)
             record.attempts += 1
             try:
                 completion = self._attempt(request, candidate, Call(call_id, record.attempts, deadline), record)
             except GatewayError as error:
-                failure = error
                 if isinstance(error, StaleConnection):
                     candidates.insert(0, candidate)  # nothing was answered: the same target, on another connection
-                elif not error.retryable:
-                    break
+                if not error.retryable or not candidates or record.attempts == MOST_ATTEMPTS:
+                    raise
             else:
                 return self._close(request, candidate, completion, record)
-        raise failure
 
     def _attempt(self, request: ChatRequest, candidate: Candidate, call: Call, record: RequestRecord) -> Completion:
         target = candidate.target
@@ -91,7 +89,8 @@ class Inference:
         sent = time.monotonic()
         try:
             completion = self._providers[target.provider].complete(request, target.model, call)
-        except (UpstreamError, UpstreamTimeout):
+        except (UpstreamError, UpstreamTimeout) as error:
+            log_failed_attempt(record, error.code, error.detail)
             if not call.expired:  # a client's own deadline says nothing about the provider
                 self._health.provider(target.provider, "down")
             raise

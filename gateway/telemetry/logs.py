@@ -6,47 +6,18 @@ blotted out of every value at this last point before the sink.
 
 from __future__ import annotations
 
-import base64
-import json
 import logging.config
 import time
 from typing import Any
-from urllib.parse import quote
 
 from pythonjsonlogger.json import JsonFormatter
 
-from gateway.config import Secret, Settings
+from gateway.config import Settings
+from gateway.config.secrets import Redactor, Secret
 from gateway.telemetry.record import RequestRecord
 
-BLOT = "[secret]"
 _requests = logging.getLogger("gateway.request")
-
-
-class Redactor:
-    """Blots known secrets out of text, also in the forms that URLs, JSON and base64 give them."""
-
-    def __init__(self, secrets: tuple[Secret, ...]) -> None:
-        forms: set[str] = set()
-        for secret in secrets:
-            text = secret.reveal()
-            forms |= {text, quote(text, safe=""), json.dumps(text)[1:-1], base64.b64encode(text.encode()).decode()}
-        self._forms = sorted(forms, key=len, reverse=True)
-
-    def text(self, text: str) -> str:
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, BLOT)
-        return text
-
-    def value(self, value: Any) -> Any:
-        """Redact every string in a structure, names included."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, dict):
-            return {self.value(name): self.value(inner) for name, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.value(inner) for inner in value]
-        return value if isinstance(value, int | float | bool | None) else self.text(str(value))
+_attempts = logging.getLogger("gateway.attempt")
 
 
 class LineFormatter(JsonFormatter):
@@ -104,6 +75,19 @@ def logging_config(settings: Settings) -> dict[str, Any]:
 def configure(settings: Settings) -> None:
     logging.config.dictConfig(logging_config(settings))
     logging.captureWarnings(True)
+
+
+def log_failed_attempt(record: RequestRecord, error_code: str, detail: str | None) -> None:
+    """Tell the operator why a provider did not answer, whether or not another one then did."""
+    fields = {
+        "request_id": record.request_id,
+        "attempt": record.attempts,
+        "provider": record.provider,
+        "model": record.model,
+        "error_code": error_code,
+        "detail": detail,
+    }
+    _attempts.warning("attempt %d failed at %s", record.attempts, record.provider, extra=fields)
 
 
 def log_request(record: RequestRecord) -> None:

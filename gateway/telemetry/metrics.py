@@ -10,8 +10,6 @@ from gateway import __version__
 
 disable_created_metrics()  # a second series beside each counter, which nobody asked for
 
-ENDPOINT = "prometheus_metrics"  # the name that the exporter gives its view
-
 
 def degraded_counter(registry: CollectorRegistry) -> Counter:
     """The counter of failures that did not stop the gateway; Gunicorn's master has one of its own."""
@@ -36,7 +34,7 @@ class Metrics:
         self._known_models = known_models
         self.registry = CollectorRegistry()
         self.exporter = PrometheusMetrics.for_app_factory(
-            path="/metrics", group_by="url_rule", registry=self.registry, excluded_paths=["^/$"]
+            path=None, group_by="url_rule", registry=self.registry, excluded_paths=["^/$"]
         )
         self._unpriced = Counter(
             "llm_gateway_unpriced_requests_total",
@@ -44,7 +42,6 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
-        self._degraded = degraded_counter(self.registry)
         Gauge(
             "llm_gateway_build_info",
             "The running version.",
@@ -56,9 +53,11 @@ class Metrics:
     def init_app(self, app: Flask) -> None:
         self.exporter.init_app(app)
 
+    def text(self) -> str:
+        """Everything in Prometheus' text format, all workers summed."""
+        text: str = self.exporter.generate_metrics("")[0]
+        return text
+
     def unpriced(self, model: str) -> None:
         """Count an answer without a price. `model` is `provider/model`."""
         self._unpriced.labels(model if model in self._known_models else "other").inc()
-
-    def degraded(self, dependency: str) -> None:
-        self._degraded.labels(dependency).inc()

@@ -11,13 +11,13 @@ from gateway.model import Usage, usd
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request. Fields that begin a sentence of the log line have its names; None means not known, not zero.
+    """One request. None means not known, never zero.
 
     Attributes:
         started: monotonic seconds.
+        requested_model: the name that the client asked for; `model` is the provider's.
         upstream_seconds: time spent waiting for providers, all attempts together.
         prompt, response: filled only where the operator logs prompts.
-        unpriced: an answer came from a model without a price.
     """
 
     request_id: str
@@ -31,6 +31,7 @@ class RequestRecord:
     tenant: str | None = None
     key_id: str | None = None
     user_id: str | None = None
+    requested_model: str | None = None
     model: str | None = None
     provider: str | None = None
     stream: bool = False
@@ -73,6 +74,7 @@ class RequestRecord:
 
 _TOKENS = tuple(entry.name for entry in fields(Usage) if entry.name.endswith("_tokens"))
 _AS_THEY_ARE = (
-    "request_id", "trace_id", "method", "path", "status", "tenant", "key_id", "user_id", "model", "provider", "stream",
-    "cached", "attempts", "ttft_ms", "finish_reason", "upstream_request_id", "session_id", "client", "error_code",
+    "request_id", "trace_id", "method", "path", "status", "tenant", "key_id", "user_id", "requested_model", "model",
+    "provider", "stream", "cached", "attempts", "ttft_ms", "finish_reason", "upstream_request_id", "session_id",
+    "client", "error_code",
 )  # fmt: skip

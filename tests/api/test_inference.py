@@ -203,7 +203,7 @@ def test_a_timeout_header_that_is_no_number_is_refused(value: str, client: Flask
 
 
 def test_a_failing_target_is_followed_by_the_next_and_then_by_the_fallback(
-    make_app: MakeApp, upstream: Upstream
+    make_app: MakeApp, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app(
         f"""
@@ -216,8 +216,12 @@ models:
 """,
         MODEL_NAME="first",
     )
-    response = post(app.test_client())
+    with caplog.at_level(logging.WARNING, "gateway.attempt"):
+        response = post(app.test_client(), **{"x-request-id": "r-1"})
     assert (response.status_code, response.headers["x-gateway-model"]) == (200, "up/c")
+    told = [(line.__dict__["request_id"], line.__dict__["attempt"], line.__dict__["detail"]) for line in caplog.records]
+    refused = "http://127.0.0.1:1/v1/chat/completions: [Errno 111] Connection refused"
+    assert told == [("r-1", 1, refused), ("r-1", 2, refused)]
     assert response.headers["x-gateway-attempts"] == "3"
     assert b'"estimated_cost_usd":0.00012,' in response.data, "at the price of the model that answered"
     assert upstream.received[0].headers["x-gateway-attempt"] == "3"

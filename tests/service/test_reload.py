@@ -40,6 +40,9 @@ def test_a_new_file_is_in_force_after_hup_and_a_broken_one_is_not(worker: str, s
     reload(service)
     assert model(service) == "offline/echo?tokens=6"
 
+    assert [line["message"] for line in service.lines() if line["logger"] == "gateway.master"][
+        -1
+    ] == "configuration reloaded"
     (service.directory / "gateway.yaml").write_text("models: [")
     reload(service)
     assert model(service) == "offline/echo?tokens=6"

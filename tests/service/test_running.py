@@ -96,7 +96,7 @@ def test_a_total_deadline_ends_a_call_to_a_dripping_provider(worker: str, start:
     ("variables", "yaml", "line"),
     [
         ({"API_KEY": ""}, "", "API_KEY: is not set. It holds the key(s) that clients must show, comma separated"),
-        ({"PORT": "http"}, "", "PORT: not a valid integer"),
+        ({"PORT": "http"}, "", "PORT: must be a whole number"),
         ({"MODEL_NAME": "openai/x"}, "", "MODEL_NAME: there is no model 'openai/x'. It may be a name under 'models:', "
          "'provider/model' (providers: offline), or a model that a provider's price list knows"),
         ({}, "models: [", "gateway.yaml: line 1, column 10: not valid YAML: expected the node content, but found '<stream end>'"),

@@ -16,7 +16,7 @@ from gateway.cli import main
 from gateway.config.schema import json_schema
 from tests.fakes.upstream import Upstream, answers
 
-VARIABLES = {"API_KEY": "k-123456789", "MODEL_NAME": "offline/echo"}
+VARIABLES = {"API_KEY": "k-0123456789abcdef", "MODEL_NAME": "offline/echo"}
 
 
 @pytest.fixture(autouse=True)
@@ -38,23 +38,42 @@ def test_the_command_has_both_its_names() -> None:
 
 
 def test_check_says_what_works(upstream: Upstream) -> None:
-    upstream.script = answers({"data": []})
-    result = run("check", **VARIABLES, OPENAI_BASE_URL=upstream.base_url)
+    upstream.script = answers({"data": [{"id": "gpt-4o"}]})
+    result = run("check", API_KEY=VARIABLES["API_KEY"], MODEL_NAME="gpt-4o", OPENAI_BASE_URL=upstream.base_url)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "ok      configuration: environment only",
         "ok      tokenizers: cl100k_base and o200k_base",
-        "ok      model offline/echo: answered by offline/echo",
         "ok      provider openai: answers",
-        "ok      provider offline: built in",
+        "ok      model gpt-4o: answered by openai/gpt-4o",
     ]
+
+
+def test_check_doubts_a_model_that_the_provider_does_not_list_or_nobody_prices(upstream: Upstream) -> None:
+    upstream.script = answers({"data": [{"id": "gpt-4o"}]})
+    result = run("check", API_KEY=VARIABLES["API_KEY"], MODEL_NAME="openai/ours", OPENAI_BASE_URL=upstream.base_url)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-2:] == [
+        "warning model openai/ours: openai does not list 'ours'",
+        "warning model openai/ours: openai/ours has no price, so its cost will not be known",
+    ]
+
+
+@pytest.mark.parametrize("model", ["ecko", "echo?tokens=x"])
+def test_check_fails_where_the_built_in_provider_has_no_such_model(model: str) -> None:
+    result = run("check", API_KEY=VARIABLES["API_KEY"], MODEL_NAME=f"offline/{model}")
+    assert result.exit_code == 1
+    assert f"failed  provider offline: The model 'offline/{model}' does not exist." in result.stdout
 
 
 def test_check_fails_where_a_provider_does_and_goes_on_to_the_next() -> None:
     result = run("check", **VARIABLES, OPENAI_BASE_URL="http://127.0.0.1:1/v1", REDIS_URL="redis://x")
     assert result.exit_code == 1
     assert "warning configuration: REDIS_URL is set, but this version does not act on it yet" in result.stdout
-    assert "failed  provider openai: The provider 'openai' cannot be reached." in result.stdout
+    assert (
+        "failed  provider openai: The provider 'openai' cannot be reached. http://127.0.0.1:1/v1/models: [Errno 111]"
+        in result.stdout
+    )
     assert "ok      provider offline: built in" in result.stdout
 
 
@@ -98,6 +117,19 @@ def test_init_adds_only_what_is_missing(directory: Path) -> None:
     assert [line.partition("=")[0] for line in lines] == ["OPENAI_API_KEY", "API_KEY"]
     run("init", **VARIABLES)
     assert (directory / ".env").read_text().splitlines() == lines
+
+
+def test_init_leaves_the_model_to_a_file_that_has_a_default_one(directory: Path) -> None:
+    (directory / "gateway.yaml").write_text("default_model: fast")
+    run("init")
+    assert "MODEL_NAME" not in (directory / ".env").read_text()
+
+
+def test_init_closes_a_file_that_others_could_read(directory: Path) -> None:
+    (directory / ".env").write_text("PORT=8001\n")
+    (directory / ".env").chmod(0o644)
+    run("init")
+    assert stat.S_IMODE((directory / ".env").stat().st_mode) == 0o600
 
 
 def test_init_does_not_touch_a_file_that_it_cannot_read(directory: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_whole_example_file_is_understood(make_settings: MakeSettings) -> No
 
 def test_settings_without_effect_in_this_version_are_named(make_settings: MakeSettings) -> None:
     settings = make_settings(EXAMPLE, REDIS_URL="redis://x", **KEYS)
-    named = {warning.partition(" is set")[0] for warning in settings.warnings}
+    named = {warning.partition(" is set,")[0] for warning in settings.warnings if " is set," in warning}
     assert named == {
         "REDIS_URL", "cache", "retry", "breaker", "providers.openai.timeouts.first_byte",
         "providers.openai.timeouts.idle", "models.fast.max_output_tokens", "models.fast.affinity",
@@ -120,6 +120,37 @@ def test_without_any_provider_the_built_in_one_answers_and_a_warning_says_so(mak
     assert "offline/echo answers every model name" in settings.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("variables", "yaml", "warning"),
+    [
+        ({"API_KEY": "short"}, "", "API_KEY: a key of fewer than 16 characters can be guessed"),
+        (
+            {"OPENAI_API_KEY": "k"},
+            "",
+            "offline/echo of the built-in provider answers where a request names no model; MODEL_NAME sets another",
+        ),
+        (
+            {"MODEL_NAME": "offline/a"},
+            "default_model: offline/b",
+            "MODEL_NAME=offline/a wins over the file's default_model: offline/b",
+        ),
+    ],
+)
+def test_what_is_hardly_meant_is_warned_of(
+    variables: dict[str, str], yaml: str, warning: str, make_settings: MakeSettings
+) -> None:
+    assert warning in make_settings(yaml, **variables).warnings
+
+
+def test_an_empty_section_is_no_section(make_settings: MakeSettings) -> None:
+    assert make_settings("providers:\nmodels:\n").unconfigured
+
+
+def test_a_directory_in_the_files_place_is_a_mistake(make_settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").mkdir()
+    assert mistakes(make_settings) == ["gateway.yaml: cannot be read: Is a directory"]
+
+
 def test_several_client_keys_are_separated_by_commas(make_settings: MakeSettings) -> None:
     assert [key.reveal() for key in make_settings(API_KEY="one, two").api_keys] == ["one", "two"]
 
@@ -131,12 +162,12 @@ def test_several_client_keys_are_separated_by_commas(make_settings: MakeSettings
         ({"API_KEY": "a,,b"}, "API_KEY: holds an empty key; separate keys by single commas"),
         ({"API_KEY": "a,a"}, "API_KEY: holds the same key twice"),
         ({"API_KEY": "kéy"}, "API_KEY: a key may only hold visible ASCII characters"),
-        ({"PORT": "http"}, "PORT: not a valid integer"),
+        ({"PORT": "http"}, "PORT: must be a whole number"),
         ({"PORT": "70000"}, "PORT: must be greater than or equal to 0 and less than or equal to 65535"),
         ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: must be greater than or equal to 1 and less than or equal to 1024"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL: must be one of: DEBUG, INFO, WARNING, ERROR, CRITICAL"),
-        ({"LOG_PROMPTS": "perhaps"}, "LOG_PROMPTS: not a valid boolean"),
-        ({"MAX_BODY_BYTES": "1.5"}, "MAX_BODY_BYTES: not a valid integer"),
+        ({"LOG_PROMPTS": "perhaps"}, "LOG_PROMPTS: must be true or false"),
+        ({"MAX_BODY_BYTES": "1.5"}, "MAX_BODY_BYTES: must be a whole number"),
         ({"GRACEFUL_TIMEOUT": "-1"}, "GRACEFUL_TIMEOUT: must be greater than or equal to 1 and less than or equal to 86400"),
         ({"HOST": "a b"}, "HOST: must be an address or a name, without a port"),
         ({"LOG_FILE": "/nowhere/log"}, "LOG_FILE: cannot be written: No such file or directory"),
@@ -169,7 +200,7 @@ def test_no_default_model_at_all_gets_one_line(make_settings: MakeSettings) -> N
         ("- 1", "top level: must be a mapping with names such as 'providers' and 'models'"),
         ("modles: {}", "modles: unknown; known here: default_model, providers, models, cache, retry, breaker"),
         ("providers: {a b: {kind: offline}}", "providers.a b: a provider's name holds letters, digits, '_', '.' and '-'"),
-        ("providers: {p: {}}", "providers.p.kind: missing data for required field"),
+        ("providers: {p: {}}", "providers.p.kind: is required"),
         ("providers: {p: {kind: openai, api_key: ${NOPE}}}", "providers.p.api_key: the variable NOPE is not set"),
         ("providers: {p: {kind: openai, api_key: ${a b}}}", "providers.p.api_key: ${a b} is neither ${VARIABLE} nor ${file:/path}"),
         ("providers: {'${X}': {kind: offline}}", "providers: ${…} may stand in a value, not in a name"),
@@ -189,17 +220,22 @@ def test_no_default_model_at_all_gets_one_line(make_settings: MakeSettings) -> N
             "providers: {p: {kind: ollama, timeouts: {total: 0}}}",
             "providers.p.timeouts.total: must be greater than 0 and less than or equal to 86400",
         ),
-        ("models: {m: {targets: []}}", "models.m.targets: shorter than minimum length 1"),
+        (
+            "models: {m: {targets: [{provider: offline, model: echo}], price: {input: 1e-19, output: 1}}}",
+            "models.m.price.input: must have at most 12 decimals",
+        ),
+        ("a: " + "[" * 5000, "not valid YAML: nested too deep"),
+        ("models: {m: {targets: []}}", "models.m.targets: must not be empty"),
         ("models: {m: {targets: [{provider: q, model: z}]}}", "models.m.targets[0].provider: there is no provider 'q'"),
         (
             "models: {m: {targets: [{provider: offline, model: echo, weight: 1.5}]}}",
-            "models.m.targets[0].weight: not a valid integer",
+            "models.m.targets[0].weight: must be a whole number",
         ),
         ("models: {m: {targets: [{provider: offline, model: echo}], fallback: [m]}}", "models.m.fallback[0]: a model cannot fall back to itself"),
         ("models: {m: {targets: [{provider: offline, model: echo}], fallback: [n]}}", "models.m.fallback[0]: there is no model 'n'"),
         (
             "models: {m: {targets: [{provider: offline, model: echo}], price: {input: -1, output: 1}}}",
-            "models.m.price.input: must be greater than or equal to 0 and less than or equal to 1000000",
+            "models.m.price.input: must be 0 to 1000000 USD per million tokens",
         ),
     ],
 )  # fmt: skip

@@ -26,7 +26,9 @@ def test_the_published_file_is_what_make_docs_writes() -> None:
 
 def test_it_accepts_the_whole_example() -> None:
     jsonschema.validate(
-        document(EXAMPLE.replace("${", "$").replace("_API_KEY}", "_API_KEY")),
+        document(
+            EXAMPLE.replace("${", "$").replace("_API_KEY}", "_API_KEY").replace("weight: 3", "weight: '${WEIGHT}'")
+        ),
         json_schema(),
         jsonschema.Draft202012Validator,
     )

@@ -43,3 +43,13 @@ def test_what_the_caller_checks_counts_too(tmp_path: Path) -> None:
 
     assert snapshot.reload(refuse) is good
     assert snapshot.reload_error == "MODEL_NAME: no"
+
+
+def test_not_even_a_defect_of_ours_ends_a_running_service() -> None:
+    good = snapshot.reload()
+
+    def crash(settings: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    assert snapshot.reload(crash) is good
+    assert snapshot.reload_error == "ZeroDivisionError('oops')"

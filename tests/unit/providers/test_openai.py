@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
@@ -12,7 +11,7 @@ from gateway.config.settings import ProviderSettings, Secret, Timeouts
 from gateway.config.vendors import VENDORS
 from gateway.errors import ProviderRefused, UpstreamError, UpstreamTimeout
 from gateway.model import ChatRequest, Completion, Message, Usage
-from gateway.providers.base import Call
+from gateway.providers.base import Call, Report
 from gateway.providers.openai import OpenAIProvider, read_usage
 from tests.fakes.upstream import Upstream, answers, completion
 
@@ -161,14 +160,20 @@ def test_an_error_text_that_holds_our_credential_is_not_handed_on(key: str, upst
     assert "sk-secret-1" not in caught.value.message
 
 
-def test_the_operator_reads_the_vendors_error_code_and_not_its_text(
-    upstream: Upstream, caplog: pytest.LogCaptureFixture
-) -> None:
-    upstream.script = answers({"error": {"message": "the prompt was: my secret", "code": "quota"}}, 429)
-    with caplog.at_level(logging.WARNING), pytest.raises(UpstreamError):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"message": "the prompt was: my secret", "code": "quota"}, "quota"),
+        ({"message": "my secret", "code": 400, "type": "exceed_context_size_error"}, "exceed_context_size_error"),
+        ({"message": "my secret", "code": None}, "no error code"),
+        ("my secret", "no error code"),
+    ],
+)
+def test_the_operator_reads_the_vendors_error_code_and_not_its_text(error: Any, code: str, upstream: Upstream) -> None:
+    upstream.script = answers({"error": error}, 429)
+    with pytest.raises(UpstreamError) as caught:
         ask(upstream)
-    assert caplog.records[0].__dict__["upstream_error"] == "quota"
-    assert "my secret" not in str(caplog.records[0].__dict__)
+    assert caught.value.detail == f"status 429, {code}"
 
 
 @pytest.mark.parametrize(
@@ -201,13 +206,23 @@ def test_a_hostile_request_id_of_the_vendor_is_dropped(upstream: Upstream) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(200, "answers"), (404, "may lack '/v1'"), (401, "refused the gateway's own credential")]
+    ("status", "body", "report"),
+    [
+        (200, {"object": "list", "data": [{"id": "a"}, {"id": "b"}]}, Report("answers", frozenset({"a", "b"}))),
+        (200, [{"id": "a"}], Report("answers", frozenset({"a"}))),
+        (200, {"data": "?"}, Report("answers")),
+        (404, {}, Report("answers, but has no list of models; if calls fail too, its base_url may lack '/v1'")),
+    ],
 )
-def test_the_check_tells_what_the_provider_answers(status: int, says: str, upstream: Upstream) -> None:
-    upstream.script = answers({"data": []}, status)
-    if status == 401:
-        with pytest.raises(UpstreamError, match=says):
-            provider(upstream).check()
-    else:
-        assert says in provider(upstream).check()
+def test_the_check_tells_what_the_provider_answers_and_lists(
+    status: int, body: Any, report: Report, upstream: Upstream
+) -> None:
+    upstream.script = answers(body, status)
+    assert provider(upstream).check(["a"]) == report
     assert (upstream.received[0].method, upstream.received[0].path) == ("GET", "/v1/models")
+
+
+def test_the_check_fails_where_the_credential_is_refused(upstream: Upstream) -> None:
+    upstream.script = answers({}, 401)
+    with pytest.raises(UpstreamError, match="refused the gateway's own credential"):
+        provider(upstream).check([])

@@ -38,7 +38,7 @@ def test_a_request_line_has_every_field_of_the_contract() -> None:
     record = RequestRecord("r-1", "POST", "/inference")
     record.usage, record.cost_nano = Usage(20, 100, cached_tokens=5), 1
     written = json.loads(line("done", **record.as_log_fields()))
-    assert written.keys() - {"logger"} == CONTRACT
+    assert written.keys() == CONTRACT | {"logger", "requested_model"}
     assert (written["prompt_tokens"], written["cached_tokens"], written["usage_source"]) == (20, 5, "provider")
     assert written["time"].endswith("Z")
 
