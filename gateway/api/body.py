@@ -22,7 +22,7 @@ MOST_CONTAINERS = 50_000  # objects and arrays; each takes some 60 bytes of memo
 MOST_VALUES = 500_000  # also strings; OpenAI takes embeddings of 300,000 token numbers, the longest list there is
 
 _MEDIA_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
-_READ_SIZE = 16_384
+_CHUNKED_READ = 2_048  # bytes at once: chunks of one byte each take long to put together
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_BRACES = bytes.maketrans(b"[]", b"{}")
 _PAIR = re.compile(rb"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}", re.IGNORECASE)
@@ -60,12 +60,13 @@ def _read(request: Request, most_bytes: int) -> bytes:
     # Flask's own limit would cut a chunked body silently and serve the rest of it as if it were whole.
     stream, pieces, size = request.environ["wsgi.input"], [], 0
     try:
-        while size <= most_bytes and (
-            piece := stream.read(_READ_SIZE if length is None else min(_READ_SIZE, length - size))
-        ):
+        while size <= most_bytes and size != length:
+            piece = stream.read(_CHUNKED_READ if length is None else length - size)
+            if not piece:
+                break
             pieces.append(piece)
             size += len(piece)
-            give_way()  # chunks of a byte each take long to put together
+            give_way()
     except (OSError, ParseException) as error:
         raise InvalidRequest("The body's framing is broken.") from error
     if size > most_bytes:
@@ -165,10 +166,9 @@ def _entries(document: Any) -> int:
     return count
 
 
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names: dict[str, Any] = {}
-    for name, value in pairs:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
         if name in names:
             raise InvalidRequest("The body gives one name twice in an object.", param=name[:64], code="duplicate_key")
-        names[name] = value
-    return names
+        names.add(name)

@@ -12,7 +12,7 @@ import orjson
 from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings
 from gateway.config.vendors import VENDORS
-from gateway.errors import UpstreamError
+from gateway.errors import GatewayError, ProviderRefused, UpstreamError
 from gateway.model import ChatRequest, Completion, Usage
 from gateway.providers.base import Call, Report, failure
 from gateway.providers.http import Deadlines, Reply, Transport
@@ -78,17 +78,12 @@ class OpenAIProvider:
             body["temperature"] = request.temperature
         return orjson.dumps(body)
 
-    def _failure(self, reply: Reply, body: bytes) -> Exception:
-        if self._holds_a_secret(body):
-            return UpstreamError(f"The provider {self.name!r} answered {reply.status}.")
-        return failure(self.name, reply.status, body, reply.headers.get("retry-after"))
-
-    def _holds_a_secret(self, body: bytes) -> bool:
-        """Whether the body would tell a client one of our credentials, however its JSON escapes it."""
-        try:
-            return self._redactor.finds(orjson.dumps(orjson.loads(body)).decode())
-        except orjson.JSONDecodeError:
-            return False  # what is no JSON is not handed on
+    def _failure(self, reply: Reply, body: bytes) -> GatewayError:
+        error = failure(self.name, reply.status, body, reply.headers.get("retry-after"))
+        if isinstance(error, ProviderRefused) and self._redactor.finds(orjson.dumps(orjson.loads(body)).decode()):
+            detail = f"status {reply.status}, its text quotes a credential of the gateway's"
+            return UpstreamError(f"The provider {self.name!r} answered {reply.status}.", detail=detail)
+        return error
 
     def _request_id(self, headers: Mapping[str, str]) -> str | None:
         for name in _REQUEST_ID_HEADERS:

@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,6 +37,8 @@ class Upstream:
         self.received: list[Received] = []
         self.connections = 0
         self.script: Script = answers(completion("Hello from upstream"))
+        self.pause_before_reading = 0.0
+        self.on_connect: Callable[[socket.socket], object] = lambda connection: None
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
@@ -72,6 +75,8 @@ class Upstream:
     def _serve(self, connection: socket.socket, number: int) -> None:
         with connection, connection.makefile("rb") as stream:
             try:
+                self.on_connect(connection)
+                time.sleep(self.pause_before_reading)
                 while (request := _read(stream, number)) is not None:
                     self.received.append(request)
                     if not self.script(connection, request):

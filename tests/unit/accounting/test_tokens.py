@@ -41,6 +41,15 @@ def test_a_long_text_is_counted_like_a_short_one(exact: tokens.TokenCounter) -> 
     assert exact.count("hello world " * 10_000) == 20_001
 
 
+def test_the_rest_of_a_very_long_text_is_taken_to_be_like_its_beginning(exact: tokens.TokenCounter) -> None:
+    assert exact.count("hello world " * 500_000) == pytest.approx(1_000_000, rel=1e-4)
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\u00a0", "\u3000"])
+def test_a_text_of_a_million_spaces_is_counted_too(space: str, exact: tokens.TokenCounter) -> None:
+    assert exact.count(f"x{space * 1_000_000}x") > 2
+
+
 @pytest.mark.parametrize("damage", ["missing", "one missing", "corrupt"])
 def test_without_intact_files_tokens_are_estimated_and_nothing_is_downloaded(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

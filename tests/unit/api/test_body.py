@@ -71,6 +71,8 @@ REFUSED = [
     ("NUL", rb'{"a": "x\u0000"}', "invalid_string"),
     ("NUL in a name", rb'{"\u0000": 1}', "invalid_string"),
     ("NUL after an escaped backslash", rb'{"a": "\\\u0000"}', "invalid_string"),
+    ("600,000 values", b'{"a": [' + b"1," * 600_000 + b"1]}", "invalid_value"),
+    ("1,200,000 quotes", b'{"a": 1' + b'"' * 1_200_000 + b"}", "invalid_value"),
     ("1 MB of objects", b"{}," * 333_333, "invalid_value"),
     ("1 MB of objects in a list", b"[" + b"{}," * 333_333 + b"{}]", "invalid_type"),
     ("1 MB of objects in a field", b'{"a": [' + b"{}," * 333_333 + b"{}]}", "invalid_value"),
@@ -96,6 +98,8 @@ def test_a_hostile_body_is_refused_with_its_code(body: bytes, code: str) -> None
         b'{"a": 9223372036854775807, "b": -9223372036854775808, "c": 0.12345678901234567890123, "d": 1e-400}',
         b'{"a": "' + b"[" * 100_000 + b'"}',
         b'{"": {"": ""}}',
+        b'{"a": [' + b"1e1," * 250_000 + b"1]}",
+        b'{"a": "' + b'\\"' * 600_000 + b'"}',
     ],
 )
 def test_what_only_looks_hostile_is_taken(body: bytes) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import ConfigError, Settings, load
+from gateway.config.secrets import Redactor
 from gateway.config.vendors import VENDORS
 
 MakeSettings = Callable[..., Settings]
@@ -169,6 +170,7 @@ def test_several_client_keys_are_separated_by_commas(make_settings: MakeSettings
         ({"LOG_PROMPTS": "perhaps"}, "LOG_PROMPTS: must be true or false"),
         ({"MAX_BODY_BYTES": "1.5"}, "MAX_BODY_BYTES: must be a whole number"),
         ({"GRACEFUL_TIMEOUT": "-1"}, "GRACEFUL_TIMEOUT: must be greater than or equal to 1 and less than or equal to 86400"),
+        ({"METRICS_TOKEN": "\udcff"}, "METRICS_TOKEN: may only hold printable characters"),
         ({"HOST": "a b"}, "HOST: must be an address or a name, without a port"),
         ({"LOG_FILE": "/nowhere/log"}, "LOG_FILE: cannot be written: No such file or directory"),
         ({"LOG_FILE": "/tmp"}, "LOG_FILE: cannot be written: Is a directory"),
@@ -224,6 +226,13 @@ def test_no_default_model_at_all_gets_one_line(make_settings: MakeSettings) -> N
             "models: {m: {targets: [{provider: offline, model: echo}], price: {input: 1e-19, output: 1}}}",
             "models.m.price.input: must have at most 12 decimals",
         ),
+        ("models: {m: {targets: [{provider: offline, model: echo}], fallback: [offline]}}", "models.m.fallback[0]: there is no model 'offline'"),
+        ("default_model: 2024-13-45", "not valid YAML: a value is not of the type that it is written as"),
+        ("a: !!int abc", "not valid YAML: a value is not of the type that it is written as"),
+        ("a: &a [*a]", "not valid YAML: an alias stands within its own anchor"),
+        ("providers: {p: {kind: ollama, base_url: 'https://<resource>/v1'}}", "providers.p.base_url: must be an address such as https://host/v1"),
+        ("providers: {p: {kind: ollama, base_url: 'http://.foo/v1'}}", "providers.p.base_url: must be an address such as https://host/v1"),
+        ("providers: {p: {kind: ollama, headers: {x-a: ' b'}}}", "providers.p.headers.x-a: may only hold visible ASCII characters"),
         ("a: " + "[" * 5000, "not valid YAML: nested too deep"),
         ("models: {m: {targets: []}}", "models.m.targets: must not be empty"),
         ("models: {m: {targets: [{provider: q, model: z}]}}", "models.m.targets[0].provider: there is no provider 'q'"),
@@ -256,6 +265,18 @@ def test_all_mistakes_are_told_at_once(make_settings: MakeSettings) -> None:
 def test_a_broken_line_of_dotenv_is_named(make_settings: MakeSettings) -> None:
     with pytest.raises(ConfigError, match=r"\.env: line 2: not of the form NAME=value"):
         make_settings(dotenv="PORT=1\nthis is no line\n")
+
+
+def test_a_mistake_does_not_quote_what_a_reference_brought_in(make_settings: MakeSettings) -> None:
+    told = mistakes(make_settings, "providers: {p: {kind: ollama, ca_bundle: '${TOKEN}'}}", TOKEN="s3cret-token-value")
+    assert told == ["gateway.yaml: providers.p.ca_bundle: there is no readable file [secret]"]
+
+
+def test_a_proxys_credentials_are_secrets_in_every_form(make_settings: MakeSettings) -> None:
+    settings = make_settings("providers: {p: {kind: ollama, proxy: 'http://user:p%40ssword1@proxy:3128'}}")
+    redactor = Redactor(settings.secrets)
+    for form in ("p@ssword1", "user:p@ssword1", "dXNlcjpwQHNzd29yZDE="):
+        assert redactor.finds(form), form
 
 
 def test_settings_never_show_a_secret_when_printed(make_settings: MakeSettings) -> None:

@@ -180,9 +180,20 @@ def test_a_response_cut_at_any_byte_is_an_upstream_error(cut: int, reset: bool, 
         HEAD + b"".join(b"x-%d: 1\r\n" % number for number in range(1000)) + b"\r\n",
         HEAD + b"x: " + b"y" * 100_000 + b"\r\n\r\n",
         HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\nxx\r\n",
+        HEAD + b"transfer-encoding: chunked\r\n\r\n-5\r\nxx\r\n",
+        HEAD + b"content-length: 3\r\ncontent-length: 4\r\n\r\n{}",
         HEAD + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\nxx",
     ],
-    ids=["no HTTP", "no status", "1,000 headers", "a header of 100 kB", "a bad chunk", "compressed"],
+    ids=[
+        "no HTTP",
+        "no status",
+        "1,000 headers",
+        "a header of 100 kB",
+        "a bad chunk",
+        "a negative chunk",
+        "two lengths",
+        "compressed",
+    ],
 )
 def test_nonsense_is_an_upstream_error(raw: bytes, upstream: Upstream) -> None:
     upstream.script = sends(raw)
@@ -201,6 +212,58 @@ def test_an_endless_answer_is_cut(upstream: Upstream, monkeypatch: pytest.Monkey
     error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
     assert error.detail is not None
     assert "more than 1000000 bytes" in error.detail
+
+
+@pytest.mark.parametrize("length", ["abc", "", "²", "1e3", "1 0", "9" * 5000, "2, 2"])
+def test_a_content_length_that_is_no_number_never_crashes(length: str, upstream: Upstream) -> None:
+    upstream.script = sends(HEAD + f"content-length: {length}\r\n\r\n{{}}".encode("latin-1"))
+    try:
+        assert transport(upstream.base_url).send(b"{}", {}, within()).read() == b"{}"
+    except GatewayError as error:
+        assert error.status == 502
+
+
+@pytest.mark.parametrize(
+    ("start", "again"),
+    [(b"", b"HTTP/1.1 100 C\r\n\r\n"), (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n")],
+    ids=["informational answers", "chunks of a byte"],
+)
+def test_endless_framing_is_cut(
+    start: bytes, again: bytes, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(connection: socket.socket, request: Received) -> bool:
+        connection.sendall(start)
+        while True:
+            connection.sendall(again * 1000)
+
+    upstream.script = endless
+    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 200_000)
+    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within(20)).read())
+    assert type(error) is UpstreamError
+
+
+def test_a_large_request_may_take_longer_to_send_than_to_connect(upstream: Upstream) -> None:
+    upstream.pause_before_reading = 1.0
+    reply = transport(upstream.base_url).send(b"x" * 20_000_000, {}, within(10, connect=0.3))
+    assert (reply.status, len(upstream.received[0].body)) == (200, 20_000_000)
+
+
+def test_a_request_that_is_not_read_in_time_is_not_sent_again(upstream: Upstream) -> None:
+    upstream.pause_before_reading = 3.0
+    sender = transport(upstream.base_url)
+    error, seconds = failure_after(lambda: sender.send(b"x" * 20_000_000, {}, within(0.5)))
+    assert type(error) is UpstreamTimeout
+    assert not error.retryable
+    assert seconds < 2
+
+
+def test_a_tls_handshake_that_drips_ends_with_the_connect_deadline(upstream: Upstream) -> None:
+    upstream.on_connect = lambda connection: [
+        (connection.sendall(byte), time.sleep(0.1)) for byte in (b"\x16", b"\x03", b"\x03", b"\x7f", *[b"\x00"] * 50)
+    ]
+    sender = transport(upstream.base_url.replace("http:", "https:"))
+    _, seconds = failure_after(lambda: sender.send(b"{}", {}, within(10, connect=0.5)))
+    assert seconds < 2
 
 
 def test_a_redirect_is_not_followed(upstream: Upstream) -> None:

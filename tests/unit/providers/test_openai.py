@@ -20,7 +20,14 @@ REQUEST = ChatRequest(None, (Message("system", "Be brief."), Message("user", "Hi
 
 def provider(upstream: Upstream, kind: str = "openai", total: float = 5) -> OpenAIProvider:
     return OpenAIProvider(
-        ProviderSettings("up", kind, upstream.base_url, Secret("sk-secret-1"), timeouts=Timeouts(total=total))
+        ProviderSettings(
+            "up",
+            kind,
+            upstream.base_url,
+            Secret("sk-secret-1"),
+            timeouts=Timeouts(total=total),
+            headers={"x-team": Secret("team-secret")},
+        )
     )
 
 
@@ -152,7 +159,7 @@ def test_a_wild_retry_after_is_bounded_or_dropped(header: str, seconds: int | No
     assert caught.value.retry_after == seconds
 
 
-@pytest.mark.parametrize("key", ["sk-secret-1", "sk-\\u0073ecret-1"])
+@pytest.mark.parametrize("key", ["sk-secret-1", "sk-\\u0073ecret-1", "c2stc2VjcmV0LTE=", "team-secret"])
 def test_an_error_text_that_holds_our_credential_is_not_handed_on(key: str, upstream: Upstream) -> None:
     upstream.script = answers(b'{"error": {"message": "bad key %s"}}' % key.encode(), 400)
     with pytest.raises(UpstreamError) as caught:
@@ -166,6 +173,7 @@ def test_an_error_text_that_holds_our_credential_is_not_handed_on(key: str, upst
         ({"message": "the prompt was: my secret", "code": "quota"}, "quota"),
         ({"message": "my secret", "code": 400, "type": "exceed_context_size_error"}, "exceed_context_size_error"),
         ({"message": "my secret", "code": None}, "no error code"),
+        ({"code": "x" * 90 + "sk-secret-1"}, "no error code"),
         ("my secret", "no error code"),
     ],
 )
@@ -203,6 +211,14 @@ def test_the_clients_deadline_shortens_the_providers(upstream: Upstream) -> None
 def test_a_hostile_request_id_of_the_vendor_is_dropped(upstream: Upstream) -> None:
     upstream.script = answers(completion("x"), headers={"x-request-id": "a b\x7f", "request-id": "fine-1"})
     assert ask(upstream).upstream_request_id == "fine-1"
+    upstream.script = answers(completion("x"), headers={"x-request-id": "sk-secret-1"})
+    assert ask(upstream).upstream_request_id is None
+
+
+def test_a_finish_reason_of_a_megabyte_is_none(upstream: Upstream) -> None:
+    choice = {"message": {"content": "x"}, "finish_reason": "x" * 1_000_000}
+    upstream.script = answers(completion("x", choices=[choice]))
+    assert ask(upstream).finish_reason is None
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_target_leads_as_often_as_its_weight_says(router: Router) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nope", "nope/x", "local/", "/x", "../", "a\nb", "local/a\nb", "x" * 10_000, "local/" + "x" * 300, " ", "GPT-4O mini"]
+    "name", ["nope", "nope/x", "local/", "/x", "../", "a\nb", "local/a\nb", "x" * 10_000, "local/" + "x" * 300, " ", "GPT-4O mini", "local/中文", "local/a b"]
 )  # fmt: skip
 def test_any_other_name_is_no_model(name: str, router: Router) -> None:
     with pytest.raises(ModelNotFound) as caught:
