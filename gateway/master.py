@@ -14,6 +14,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from gateway.accounting import tokens
 from gateway.app import create_app
 from gateway.config import ConfigError, Settings, snapshot
 from gateway.telemetry import logs
@@ -72,6 +73,12 @@ def greet(server: Any) -> None:
 def warn(current: Settings) -> None:
     for warning in current.warnings:
         log.warning("%s", warning)
+    if not tokens.load(current.tokenizer_dir).exact:
+        log.warning(
+            "No tokenizer files in %s: where a provider reports no usage, tokens are bytes / 4. 'make tokenizers' "
+            "fetches them",
+            current.tokenizer_dir,
+        )
 
 
 def hint(current: Settings, address: tuple[Any, ...]) -> str:

@@ -7,7 +7,6 @@ checked by hash once, before the workers fork, and tiktoken is never called with
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 from collections.abc import Sequence
@@ -18,8 +17,6 @@ import tiktoken
 
 from gateway.concurrency import off_the_loop
 from gateway.model import Message
-
-log = logging.getLogger(__name__)
 
 # tiktoken_ext/openai_public.py: the file's SHA-256. tiktoken's cache names a file by the SHA-1 of its address.
 _RANK_FILES = {
@@ -78,11 +75,6 @@ def load(directory: Path) -> TokenCounter:
     for name, digest in _RANK_FILES.values():
         path = directory / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            log.warning(
-                "No tokenizer files in %s: where a provider does not report usage, tokens are estimated as bytes / 4. "
-                "'make tokenizers' fetches them.",
-                directory,
-            )
             return TokenCounter({})
     os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)  # the only way to tell tiktoken where its files are
     return TokenCounter({name: tiktoken.get_encoding(name) for name in _RANK_FILES})

@@ -107,9 +107,7 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if self.reader.ended:
-            raise http.client.HTTPException(
-                "the connection ended within the headers"
-            )  # http.client takes that as sound
+            raise http.client.HTTPException("the connection ended within the headers")  # to http.client it is sound
 
 
 class _ClosedBeforeAnyByte(ConnectionError):
@@ -125,6 +123,7 @@ class _Kept:
     _served = False
 
     def connect(self) -> None:
+        self._served = False  # urllib3 connects a closed connection anew
         with at_most(min(_current.get().connect, _current.get().left)):
             super().connect()  # type: ignore[misc]
 

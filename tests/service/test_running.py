@@ -48,6 +48,14 @@ def test_everything_it_writes_is_one_json_object_a_line_without_a_secret(
     assert service.errors.read_text() == ""
 
 
+def test_missing_tokenizer_files_are_told_once_and_in_the_log(start: Start, tmp_path: Path) -> None:
+    service = start(TIKTOKEN_CACHE_DIR=str(tmp_path))
+    service.stop()
+    told = [line["message"] for line in service.lines() if line["message"].startswith("No tokenizer files")]
+    assert len(told) == 1
+    assert service.errors.read_text() == ""
+
+
 def test_a_log_file_gets_what_standard_output_would(start: Start, tmp_path: Path) -> None:
     service = start(LOG_FILE=str(tmp_path / "gateway.log"))
     service.ask()

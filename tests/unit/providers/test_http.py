@@ -5,50 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gateway.config.settings import ProviderSettings, Secret
-from gateway.errors import (
-    ConnectTimeout,
-    GatewayError,
-    StaleConnection,
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
-from gateway.providers import http
-from gateway.providers.http import Deadlines, Transport
-from tests.fakes.upstream import Received, Upstream, answers, response, sends
-
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-
-
-def transport(base_url: str, **settings: object) -> Transport:
-    return Transport(ProviderSettings("up", "openai", base_url, **settings), "/chat/completions")  # type: ignore[arg-type]
-
-
-def within(total: float = 5, **others: float) -> Deadlines:
-    return Deadlines(connect=others.pop("connect", 2), until=time.monotonic() + total, **others)
-
-
-def drip(pieces: list[bytes], pause: float) -> Callable[[socket.socket, Received], bool]:
-    def script(connection: socket.socket, request: Received) -> bool:
-        for piece in pieces:
-            connection.sendall(piece)
-            time.sleep(pause)
-        return False
-
-    return script
-
-
-def failure_after(call: Callable[[], object]) -> tuple[GatewayError, float]:
-    started = time.monotonic()
-    with pytest.raises(GatewayError) as caught:
-        call()
-    return caught.value, time.monotonic() - started
+from gateway.config.secrets import Secret
+from gateway.errors import ConnectTimeout, StaleConnection, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from tests.fakes.upstream import Upstream, answers, sends
+from tests.unit.providers.calls import HEAD, drip, failure_after, transport, within
 
 
 def test_a_call_arrives_whole_with_its_headers_and_credential(upstream: Upstream) -> None:
@@ -84,6 +48,15 @@ def test_a_connection_that_was_closed_meanwhile_is_found_out_before_it_is_used(u
     time.sleep(0.05)
     assert sender.send(b"{}", {}, within()).status == 200
     assert upstream.connections == 2
+
+
+def test_a_connection_made_anew_is_no_reused_one(upstream: Upstream) -> None:
+    sender = transport(upstream.base_url)
+    sender.send(b"{}", {}, within()).read()
+    upstream.drop_connections()
+    time.sleep(0.05)
+    upstream.script = sends(b"")
+    assert type(failure_after(lambda: sender.send(b"{}", {}, within()))[0]) is UpstreamError
 
 
 def test_a_reused_connection_that_ends_without_a_byte_may_be_replayed_and_a_new_one_may_not(upstream: Upstream) -> None:
@@ -159,87 +132,6 @@ def test_a_connection_that_is_not_accepted_in_time_may_be_retried() -> None:
     assert type(error) is ConnectTimeout
     assert error.retryable
     assert seconds < 2
-
-
-@pytest.mark.parametrize("cut", [*range(0, 60, 6), 70, 80, 90, 100])
-@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-def test_a_response_cut_at_any_byte_is_an_upstream_error(cut: int, reset: bool, upstream: Upstream) -> None:
-    whole = response(b'{"choices": [' + b" " * 60 + b"]}")
-    assert cut < len(whole)
-    upstream.script = sends(whole[:cut], then_reset=reset)
-    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
-    assert isinstance(error, UpstreamError)
-    assert error.status == 502
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"SSH-2.0-OpenSSH\r\n",
-        b"HTTP/1.1 abc\r\n\r\n",
-        HEAD + b"".join(b"x-%d: 1\r\n" % number for number in range(1000)) + b"\r\n",
-        HEAD + b"x: " + b"y" * 100_000 + b"\r\n\r\n",
-        HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\nxx\r\n",
-        HEAD + b"transfer-encoding: chunked\r\n\r\n-5\r\nxx\r\n",
-        HEAD + b"content-length: 3\r\ncontent-length: 4\r\n\r\n{}",
-        HEAD + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\nxx",
-    ],
-    ids=[
-        "no HTTP",
-        "no status",
-        "1,000 headers",
-        "a header of 100 kB",
-        "a bad chunk",
-        "a negative chunk",
-        "two lengths",
-        "compressed",
-    ],
-)
-def test_nonsense_is_an_upstream_error(raw: bytes, upstream: Upstream) -> None:
-    upstream.script = sends(raw)
-    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
-    assert type(error) is UpstreamError
-
-
-def test_an_endless_answer_is_cut(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless(connection: socket.socket, request: Received) -> bool:
-        connection.sendall(HEAD + b"\r\n")
-        while True:
-            connection.sendall(b"x" * 10_000)
-
-    upstream.script = endless
-    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 1_000_000)
-    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
-    assert error.detail is not None
-    assert "more than 1000000 bytes" in error.detail
-
-
-@pytest.mark.parametrize("length", ["abc", "", "²", "1e3", "1 0", "9" * 5000, "2, 2"])
-def test_a_content_length_that_is_no_number_never_crashes(length: str, upstream: Upstream) -> None:
-    upstream.script = sends(HEAD + f"content-length: {length}\r\n\r\n{{}}".encode("latin-1"))
-    try:
-        assert transport(upstream.base_url).send(b"{}", {}, within()).read() == b"{}"
-    except GatewayError as error:
-        assert error.status == 502
-
-
-@pytest.mark.parametrize(
-    ("start", "again"),
-    [(b"", b"HTTP/1.1 100 C\r\n\r\n"), (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n")],
-    ids=["informational answers", "chunks of a byte"],
-)
-def test_endless_framing_is_cut(
-    start: bytes, again: bytes, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def endless(connection: socket.socket, request: Received) -> bool:
-        connection.sendall(start)
-        while True:
-            connection.sendall(again * 1000)
-
-    upstream.script = endless
-    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 200_000)
-    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within(20)).read())
-    assert type(error) is UpstreamError
 
 
 def test_a_large_request_may_take_longer_to_send_than_to_connect(upstream: Upstream) -> None:

@@ -1,0 +1,41 @@
+"""Calls through the transport, and upstreams that take their time."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from gateway.config.settings import ProviderSettings
+from gateway.errors import GatewayError
+from gateway.providers.http import Deadlines, Transport
+from tests.fakes.upstream import Received
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+def transport(base_url: str, **settings: object) -> Transport:
+    return Transport(ProviderSettings("up", "openai", base_url, **settings), "/chat/completions")  # type: ignore[arg-type]
+
+
+def within(total: float = 5, **others: float) -> Deadlines:
+    return Deadlines(connect=others.pop("connect", 2), until=time.monotonic() + total, **others)
+
+
+def drip(pieces: list[bytes], pause: float) -> Callable[[socket.socket, Received], bool]:
+    def script(connection: socket.socket, request: Received) -> bool:
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(pause)
+        return False
+
+    return script
+
+
+def failure_after(call: Callable[[], object]) -> tuple[GatewayError, float]:
+    started = time.monotonic()
+    with pytest.raises(GatewayError) as caught:
+        call()
+    return caught.value, time.monotonic() - started
