@@ -56,6 +56,14 @@ def test_missing_tokenizer_files_are_told_once_and_in_the_log(start: Start, tmp_
     assert service.errors.read_text() == ""
 
 
+@pytest.mark.parametrize("delay", [0, 0.1, 0.2, 0.4])
+def test_a_stop_while_workers_start_does_not_wait_for_them(delay: float, start: Start) -> None:
+    service = start(wait=False, WEB_CONCURRENCY="4", GRACEFUL_TIMEOUT="60")
+    service.wait_for(lambda: '"Listening at' in service.output.read_text())
+    time.sleep(delay)
+    assert service.stop() == 0
+
+
 def test_a_log_file_gets_what_standard_output_would(start: Start, tmp_path: Path) -> None:
     service = start(LOG_FILE=str(tmp_path / "gateway.log"))
     service.ask()

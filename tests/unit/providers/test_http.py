@@ -151,7 +151,7 @@ def test_a_request_that_is_not_read_in_time_is_not_sent_again(upstream: Upstream
 
 def test_a_tls_handshake_that_drips_ends_with_the_connect_deadline(upstream: Upstream) -> None:
     upstream.on_connect = lambda connection: [
-        (connection.sendall(byte), time.sleep(0.1)) for byte in (b"\x16", b"\x03", b"\x03", b"\x7f", *[b"\x00"] * 50)
+        (connection.sendall(byte), time.sleep(0.1)) for byte in (b"\x16", b"\x03", b"\x03", b"\x3f", *[b"\x00"] * 50)
     ]
     sender = transport(upstream.base_url.replace("http:", "https:"))
     _, seconds = failure_after(lambda: sender.send(b"{}", {}, within(10, connect=0.5)))
