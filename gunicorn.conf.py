@@ -19,10 +19,26 @@ def _remove(directory, owner):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+_STOP = {signal.SIGTERM, signal.SIGQUIT, signal.SIGINT}
+
+
+def _end_on_signals():
+    for number in _STOP:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+
+
 # prometheus_client decides where it keeps its values when it is imported; on SIGHUP this file is read once more.
 if "prometheus_client" not in sys.modules:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="llm-gateway-metrics-")
     atexit.register(_remove, os.environ["PROMETHEUS_MULTIPROC_DIR"], os.getpid())
+    # Until it has set up its own handlers, a new worker would take a signal as the master does, into a queue that
+    # nobody reads, and a stop during start would wait for the whole graceful timeout. Nothing of it is served yet.
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP),
+        after_in_child=_end_on_signals,
+    )
 
 from prometheus_client import multiprocess  # noqa: E402
 
@@ -53,13 +69,6 @@ when_ready = master.greet
 
 def pre_fork(server, worker):
     pathlib.Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(exist_ok=True)  # without it no worker could boot
-
-
-def post_fork(server, worker):
-    # Until it has set up its own handlers, a worker would take a signal as the master does, into a queue that nobody
-    # reads, and a stop during start would wait for the whole graceful timeout.
-    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def child_exit(server, worker):
