@@ -32,12 +32,16 @@ def off_the_loop(work: Callable[[], T]) -> T:
     return result
 
 
+class Expired(Exception):
+    """The time of a block is over. No OSError, since libraries take those for a failure that they can go on after."""
+
+
 def at_most(seconds: float) -> contextlib.AbstractContextManager[object]:
-    """A block that ends with TimeoutError after `seconds`, for greenlets: gevent's TLS handshake restarts a socket's
-    time-out with every read. Threads keep to the socket's, which holds there."""
+    """A block that ends with Expired after `seconds`, for greenlets: gevent's TLS restarts a socket's time-out with
+    every read. Threads keep to the socket's, which holds there."""
     if not cooperative():
         return contextlib.nullcontext()
     import gevent
 
-    block: contextlib.AbstractContextManager[object] = gevent.Timeout(seconds, TimeoutError("timed out"))
+    block: contextlib.AbstractContextManager[object] = gevent.Timeout(seconds, Expired())
     return block

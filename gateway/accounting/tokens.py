@@ -73,8 +73,11 @@ def load(directory: Path) -> TokenCounter:
         An exact counter if both files are there and intact, else an estimating one; never waits for a network.
     """
     for name, digest in _RANK_FILES.values():
-        path = directory / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        try:
+            found = hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        except OSError:
+            return TokenCounter({})
+        if found != digest:
             return TokenCounter({})
     os.environ["TIKTOKEN_CACHE_DIR"] = str(directory)  # the only way to tell tiktoken where its files are
     return TokenCounter({name: tiktoken.get_encoding(name) for name in _RANK_FILES})

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import time
 from typing import Any
 
 import orjson
-from flask import Request
+from flask import Request, Response
 from gunicorn.http.errors import ParseException
 
 from gateway.concurrency import give_way
@@ -22,13 +24,17 @@ MOST_CONTAINERS = 50_000  # objects and arrays; each takes some 60 bytes of memo
 MOST_VALUES = 500_000  # also strings; OpenAI takes embeddings of 300,000 token numbers, the longest list there is
 
 _MEDIA_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
+_READ_TO_ITS_END = "gateway.body_read"
+_MOST_LEFT_UNREAD = 65_536  # bytes that Gunicorn may read and drop so as to keep the connection
+_LINGER_SECONDS = 1
 _CHUNKED_READ = 2_048  # bytes at once: chunks of one byte each take long to put together
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_BRACES = bytes.maketrans(b"[]", b"{}")
 _PAIR = re.compile(rb"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}", re.IGNORECASE)
 _SURROGATE = re.compile(rb"\\ud[89a-f]", re.IGNORECASE)
 _LONG_INTEGER = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}(?![0-9.eE])")
-_NOT_FINITE = re.compile(rb"NaN|Infinity")
+_DIGITS_TO_ONES = bytes.maketrans(b"0123456789", b"1" * 10)
+_19_DIGITS = b"1" * 19  # 2**63 has as many
 
 
 def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
@@ -73,7 +79,36 @@ def _read(request: Request, most_bytes: int) -> bytes:
         raise too_large
     if length is not None and size < length:
         raise InvalidRequest("The body ended before its Content-Length.")
+    request.environ[_READ_TO_ITS_END] = True
     return b"".join(pieces)
+
+
+def close_if_unread(request: Request, response: Response) -> None:
+    """Have the connection closed after `response` if much of the request's body was left unread.
+
+    Gunicorn would read all of it first so as to find the next request, for as long as the client goes on sending.
+    """
+    body: Any = request.environ.get("wsgi.input")
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None or request.environ.get(_READ_TO_ITS_END):
+        return
+    if (request.content_length or 0) > _MOST_LEFT_UNREAD or "Transfer-Encoding" in request.headers:
+        body.failed = True  # Gunicorn's own mark of a body after which no other request can be found
+        response.call_on_close(lambda: _linger(connection))
+
+
+def _linger(connection: socket.socket) -> None:
+    """Take for a moment what still comes: to close at once would reset the connection, and the answer with it."""
+    until = time.monotonic() + _LINGER_SECONDS
+    try:
+        connection.shutdown(socket.SHUT_WR)
+        while (left := until - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(65_536):
+                return
+            give_way()
+    except OSError:
+        return  # the client is gone, or sends until the end; either way the connection closes now
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -92,7 +127,7 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        if _NOT_FINITE.search(skeleton) or "infinity" in error.msg:
+        if b"NaN" in skeleton or b"Infinity" in skeleton or "infinity" in error.msg:
             raise InvalidRequest("A number is not finite.", code="invalid_number") from None
         raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(document, dict):
@@ -148,6 +183,8 @@ def _check_depth(brackets: bytes) -> None:
 
 
 def _check_integers(skeleton: bytes) -> None:
+    if _19_DIGITS not in skeleton.translate(_DIGITS_TO_ONES):
+        return
     for number in _LONG_INTEGER.findall(skeleton):
         if len(number) > 20 or not -(2**63) <= int(number) < 2**63:
             raise InvalidRequest("An integer has more than 64 bits.", code="invalid_number")

@@ -9,7 +9,9 @@ import uuid
 
 from flask import Flask, Response, g, request
 
+from gateway.api.body import close_if_unread
 from gateway.auth.static_keys import StaticKeys
+from gateway.concurrency import give_way
 from gateway.config import Secret
 from gateway.errors import InvalidRequest, Unauthorized
 from gateway.telemetry.logs import log_request
@@ -47,6 +49,7 @@ def install(app: Flask, keys: StaticKeys, metrics_token: Secret | None) -> None:
 
 
 def _begin() -> None:
+    give_way()  # requests that never wait would keep their connection's turn for as long as it sends
     if request.method not in _METHODS:  # routed already; from here on it is a label, and labels must not grow
         request.method = "OTHER"
     given = request.headers.get("X-Request-ID", "")
@@ -68,6 +71,7 @@ def _finish(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
     record.status = response.status_code
+    close_if_unread(request, response)
     if not (request.path == "/" and request.method == "HEAD"):
         log_request(record)
     return response

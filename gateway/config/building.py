@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,8 +71,11 @@ def _provider(name: str, entry: dict[str, Any], mistakes: Mistakes) -> ProviderS
         mistakes.add(f": {kind} needs an api_key")
     if "answer" in entry:
         mistakes.add(".answer: is for kind offline only")
-    if (bundle := entry.get("ca_bundle")) and not os.access(bundle, os.R_OK):
-        mistakes.add(f".ca_bundle: there is no readable file {bundle}")
+    if bundle := entry.get("ca_bundle"):
+        try:
+            ssl.create_default_context(cafile=bundle)
+        except (OSError, ValueError):
+            mistakes.add(f".ca_bundle: there is no readable file of PEM certificates at {bundle!r}")
     return ProviderSettings(
         name,
         kind,

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from marshmallow import ValidationError
 
@@ -43,10 +42,11 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
     variables = environment.read_environment(environ, dotenv, mistakes)
     values = _values(variables, mistakes)
     path = directory / (values["config_file"] or DEFAULT_FILE)
-    if values["config_file"] and not path.exists():
+    there = os.path.lexists(path)
+    if values["config_file"] and not there:
         mistakes.add(f"GATEWAY_CONFIG: there is no file {values['config_file']}")
     of_file = mistakes.below(f"{path.name}: ")
-    content, referenced = _read_file(path, variables, of_file) if path.exists() else ({}, set())
+    content, referenced = _read_file(path, variables, of_file) if there else ({}, set())
     providers = building.providers(content.get("providers", {}), variables, mistakes, of_file)
     models = building.models(content.get("models", {}))
     default_model = values["default_model"] or content.get("default_model", "")
@@ -72,7 +72,7 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         tokenizer_dir=Path(values["tokenizer_dir"]),
         metrics_token=Secret(values["metrics_token"]) if values["metrics_token"] else None,
         key_file=None if environ.get("API_KEY") else dotenv.resolve(),
-        sources=tuple(str(source) for source in (dotenv, path) if source.exists()),
+        sources=tuple(str(source) for source in (dotenv, path) if os.path.lexists(source)),
         **{name: values[name] for name in _AS_THEY_ARE},
     )
     return replace(
@@ -152,8 +152,5 @@ def _secrets(settings: Settings, referenced: set[str]) -> tuple[Secret, ...]:
     """Everything that must never be written: keys, passwords, and what `${…}` brought in."""
     secrets = {*settings.api_keys, settings.metrics_token, *(Secret(value) for value in referenced)}
     for provider in settings.providers.values():
-        secrets |= {provider.api_key, *provider.headers.values()}
-        if provider.proxy:
-            user_and_password = unquote(urlsplit(provider.proxy.reveal()).netloc.rpartition("@")[0])
-            secrets |= {Secret(user_and_password), Secret(user_and_password.partition(":")[2])}
+        secrets |= set(provider.secrets())
     return tuple(secret for secret in secrets if secret)

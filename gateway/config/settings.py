@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from gateway.config.secrets import Secret
+
+SHORTEST_CREDENTIAL = 16  # characters of a header's value; a shorter one is a label
 
 
 class ConfigError(Exception):
@@ -84,6 +87,16 @@ class ProviderSettings:
     ca_bundle: str | None = None
     headers: Mapping[str, Secret] = field(default_factory=dict)
     offline: OfflineSettings = OfflineSettings()
+
+    def secrets(self) -> list[Secret]:
+        """What must not be told: the key, the proxy's credentials, and headers long enough to be a credential."""
+        found = [value for value in self.headers.values() if len(value.reveal()) >= SHORTEST_CREDENTIAL]
+        if self.api_key:
+            found.append(self.api_key)
+        if self.proxy:
+            credentials = unquote(urlsplit(self.proxy.reveal()).netloc.rpartition("@")[0])
+            found += [Secret(credentials), Secret(credentials.partition(":")[2])]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ def read_yaml(path: Path, variables: Mapping[str, str], mistakes: Mistakes) -> t
     references = References(variables)
     try:
         text = path.read_text(encoding="utf-8")
+        if "\ue000" in text:
+            raise ValueError("holds the mark that stands for a reference")
         content = YAML(typ="safe", pure=True).load(references.cut(text))
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)

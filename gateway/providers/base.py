@@ -13,6 +13,7 @@ import orjson
 from gateway.errors import GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
 from gateway.model import ChatRequest, Completion
 
+LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on
 LONGEST_RETRY_AFTER = 60  # seconds of a provider's Retry-After that are handed on
 
 # 4xx that speak of the request itself. 401, 402 and 403 speak of the gateway's own account, 429 of its quota.
@@ -84,7 +85,7 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
         body: the answer's body; handed to the client only where it is a JSON object about the request itself.
         retry_after: the answer's Retry-After header.
     """
-    if status in _ABOUT_THE_REQUEST and _is_json_object(body):
+    if status in _ABOUT_THE_REQUEST and len(body) <= LARGEST_REFUSAL and _is_json_object(body):
         return ProviderRefused(status, body)
     detail = f"status {status}, {_error_code(body) or 'no error code'}"
     if status in (401, 403):
@@ -105,7 +106,7 @@ def _is_json_object(body: bytes) -> bool:
 def _error_code(body: bytes) -> str | None:
     """The error's code or type, for the operator's log; never its text, which may quote the prompt."""
     try:
-        error = orjson.loads(body)["error"]
+        error = orjson.loads(body[:LARGEST_REFUSAL])["error"]
         found: str = next(error[name] for name in ("code", "type") if isinstance(error.get(name), str))
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, StopIteration):
         return None

@@ -1,28 +1,21 @@
-"""The one place with `requests`: its adapter without the session around it, under deadlines that really hold.
+"""The one place with `requests`: its adapter without the session around it.
 
-A socket's own time-out starts anew with every byte, so a provider that drips one byte a second never meets it. Here
-a response is read through `_DeadlineReader`, which gives each `recv` no more than what is left. No redirects are
-followed, the environment's proxies do not apply, and nothing is decompressed.
+No redirects are followed, the environment's proxies do not apply, and nothing is decompressed.
 """
 
 from __future__ import annotations
 
 import http.client
-import io
-import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from gateway.concurrency import at_most, give_way
+from gateway.concurrency import Expired
 from gateway.config.settings import ProviderSettings
 from gateway.errors import (
     ConnectTimeout,
@@ -32,130 +25,17 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.providers.connection import Call, ClosedBeforeAnyByte, Deadlines, KeptHTTP, KeptHTTPS, current
 
-MAX_REPLY_BYTES = 33_554_432
 _POOL_SIZE = 1000  # kept-alive connections to one provider; more calls at once open connections and close them
 _READ_SIZE = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long one upstream call may take.
-
-    Attributes:
-        connect: seconds for the connection, TLS included.
-        until: monotonic seconds at which the whole call ends.
-        first_byte: seconds until the first byte of the body, or None for no bound but `until`.
-        idle: seconds of silence between two reads of the body, or None likewise.
-    """
-
-    connect: float
-    until: float
-    first_byte: float | None = None
-    idle: float | None = None
-
-    @property
-    def left(self) -> float:
-        return self.until - time.monotonic()
-
-
-# What the connection that serves the current call must keep to: urllib3 has no way to hand it down.
-_current: ContextVar[Deadlines] = ContextVar("deadlines")
-
-
-class _DeadlineReader(io.RawIOBase):
-    """A socket's raw reader whose every read ends at the deadline, or after `silence` seconds without a byte."""
-
-    def __init__(self, sock: socket.socket, deadlines: Deadlines) -> None:
-        super().__init__()
-        self._sock = sock
-        self._raw: Any = sock.makefile("rb", buffering=0)
-        self._deadlines = deadlines
-        self.silence = deadlines.first_byte
-        self.ended = False
-        self._size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._deadlines.left
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        self._sock.settimeout(left if self.silence is None else min(left, self.silence))
-        give_way()  # a provider whose bytes are always there already must not keep the others waiting
-        count: int | None = self._raw.readinto(buffer)
-        self.ended = count == 0
-        self._size += count or 0
-        if self._size > MAX_REPLY_BYTES:
-            raise OSError(f"more than {MAX_REPLY_BYTES} bytes, framing included")
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
-class _Response(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp.close()
-        self.reader = _DeadlineReader(sock, _current.get())
-        self.fp = io.BufferedReader(self.reader)
-
-    def begin(self) -> None:
-        super().begin()
-        if self.reader.ended:
-            raise http.client.HTTPException("the connection ended within the headers")  # to http.client it is sound
-
-
-class _ClosedBeforeAnyByte(ConnectionError):
-    """A connection that had served a call before ended without one byte of response to this one."""
-
-
-class _Kept:
-    """Makes a connection keep to the current call's deadlines and know whether it served a call before."""
-
-    response_class: Any = _Response
-    sock: Any
-    timeout: Any
-    _served = False
-
-    def connect(self) -> None:
-        self._served = False  # urllib3 connects a closed connection anew
-        with at_most(min(_current.get().connect, _current.get().left)):
-            super().connect()  # type: ignore[misc]
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        self.timeout = max(0.001, _current.get().left)  # the connection's was for connecting; sending may take longer
-        super().request(*args, **kwargs)  # type: ignore[misc]
-
-    def getresponse(self) -> Any:
-        try:
-            response = super().getresponse()  # type: ignore[misc]
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
-            if self._served:
-                raise _ClosedBeforeAnyByte from error
-            raise
-        self._served = True
-        return response
-
-
-class _KeptHTTP(_Kept, HTTPConnection):
-    pass
-
-
-class _KeptHTTPS(_Kept, HTTPSConnection):
-    pass
+_TIMED_OUT = (TimeoutError, ConnectTimeoutError, ReadTimeoutError, Expired)
 
 
 class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _KeptHTTPS if pool.scheme == "https" else _KeptHTTP
+        pool.ConnectionCls = KeptHTTPS if pool.scheme == "https" else KeptHTTP
         return pool
 
 
@@ -187,7 +67,7 @@ class Reply:
                 reader.silence = self._deadlines.idle
                 yield chunk
             whole = True
-        except (ReadTimeoutError, TimeoutError) as error:
+        except (ReadTimeoutError, TimeoutError, Expired) as error:
             raise _timeout(self._provider) from error
         except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
             message = f"The provider {self._provider!r} broke off its answer."
@@ -241,30 +121,30 @@ class Transport:
         prepared.body = body
         left = max(0.001, deadlines.left)
         timeout: Any = urllib3.Timeout(connect=min(deadlines.connect, left), read=left)
-        token = _current.set(deadlines)
+        call = Call(deadlines, until=time.monotonic() + min(deadlines.connect, left))
+        token = current.set(call)
         try:
             response = self._adapter.send(
                 prepared, stream=True, timeout=timeout, verify=self._verify, proxies=self._proxies
             )
-        except requests.ConnectTimeout as error:
-            raise ConnectTimeout(f"The provider {self._provider!r} did not accept a connection in time.") from error
-        except requests.Timeout as error:
-            raise _timeout(self._provider) from error
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise self._broken(error) from error
+        except (requests.RequestException, HTTPError, OSError, Expired) as error:
+            raise self._failure(error, call.connected) from error
         finally:
-            _current.reset(token)
+            current.reset(token)
         return Reply(response, deadlines, self._provider)
 
-    def _broken(self, error: Exception) -> GatewayError:
+    def _failure(self, error: Exception, connected: bool) -> GatewayError:
         causes = list(_causes(error))
-        if any(isinstance(cause, TimeoutError) for cause in causes):
-            return _timeout(self._provider)
         detail = f"{self._template.url}: {_root(error)}"
-        if any(isinstance(cause, _ClosedBeforeAnyByte) for cause in causes):
+        if any(isinstance(cause, NewConnectionError) for cause in causes):  # urllib3 counts it among its time-outs
+            return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
+        if any(isinstance(cause, _TIMED_OUT) for cause in causes):
+            if connected:
+                return _timeout(self._provider)
+            return ConnectTimeout(f"The provider {self._provider!r} did not accept a connection in time.")
+        if any(isinstance(cause, ClosedBeforeAnyByte) for cause in causes):
             return StaleConnection(f"The provider {self._provider!r} closed the connection.", detail=detail)
-        unreachable = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
-        if isinstance(error, unreachable) or any(isinstance(cause, NewConnectionError) for cause in causes):
+        if isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError):
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
         return UpstreamError(f"The connection to the provider {self._provider!r} broke.", detail=detail)
 

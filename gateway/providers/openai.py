@@ -15,7 +15,8 @@ from gateway.config.vendors import VENDORS
 from gateway.errors import GatewayError, ProviderRefused, UpstreamError
 from gateway.model import ChatRequest, Completion, Usage
 from gateway.providers.base import Call, Report, failure
-from gateway.providers.http import Deadlines, Reply, Transport
+from gateway.providers.connection import Deadlines
+from gateway.providers.http import Reply, Transport
 
 # OpenAI's reasoning models answer 400 to `max_tokens`.
 _REASONING_MODEL = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d))")
@@ -27,6 +28,8 @@ _REQUEST_ID_HEADERS = (
 _REQUEST_ID = re.compile(r"[!-~]{1,256}")
 
 CHECK_SECONDS = 10
+MOST_CONTAINERS = 500_000  # of an answer, each some 60 bytes of memory; counted in its text too, which has fewer
+MOST_VALUES = 2_000_000
 _MOST_TOKENS = 1_000_000_000  # more in one call is not credible
 
 
@@ -41,7 +44,7 @@ class OpenAIProvider:
         self.name = settings.name
         self._vendor = VENDORS[settings.kind]
         self._timeouts = settings.timeouts
-        self._redactor = Redactor((settings.api_key, *settings.headers.values()))
+        self._redactor = Redactor(settings.secrets())
         self._chat = Transport(settings, "/chat/completions")
         self._models = Transport(settings, "/models", "GET")
 
@@ -80,10 +83,18 @@ class OpenAIProvider:
 
     def _failure(self, reply: Reply, body: bytes) -> GatewayError:
         error = failure(self.name, reply.status, body, reply.headers.get("retry-after"))
-        if isinstance(error, ProviderRefused) and self._redactor.finds(orjson.dumps(orjson.loads(body)).decode()):
+        if isinstance(error, ProviderRefused) and self._quotes_a_credential(body):
             detail = f"status {reply.status}, its text quotes a credential of the gateway's"
             return UpstreamError(f"The provider {self.name!r} answered {reply.status}.", detail=detail)
         return error
+
+    def _quotes_a_credential(self, body: bytes) -> bool:
+        """Whether the JSON `body` would tell a client one of our credentials, however it is escaped."""
+        try:
+            unescaped = orjson.dumps(orjson.loads(body))
+        except orjson.JSONEncodeError:
+            return True  # nested deeper than it can be looked into
+        return any(self._redactor.finds(form.decode()) for form in (body, unescaped))
 
     def _request_id(self, headers: Mapping[str, str]) -> str | None:
         for name in _REQUEST_ID_HEADERS:
@@ -94,11 +105,13 @@ class OpenAIProvider:
 
     def _completion(self, body: bytes, request_id: str | None) -> Completion:
         try:
+            if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS or body.count(b",") > MOST_VALUES:
+                raise ValueError("more parts than any answer has")
             answer = orjson.loads(body)
             choice = answer["choices"][0]
             text = _text(choice["message"].get("content"))
             finish_reason = choice.get("finish_reason")
-        except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UpstreamError(f"The provider {self.name!r} sent an answer that cannot be understood.") from error
         return Completion(
             text=text,

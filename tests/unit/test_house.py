@@ -34,7 +34,7 @@ ONLY_IN = {
     "flask": {"app", "api", "cli", "telemetry"},
     "werkzeug": {"api"},
     "requests": {"providers/http"},
-    "urllib3": {"providers/http"},
+    "urllib3": {"providers/http", "providers/connection"},
     "gunicorn": {"api/body"},
     "gevent": {"concurrency"},
     "marshmallow": {"config", "schemas", "providers/offline"},

@@ -213,7 +213,7 @@ def test_no_default_model_at_all_gets_one_line(make_settings: MakeSettings) -> N
         ("providers: {p: {kind: openai}}", "providers.p: openai needs an api_key"),
         ("providers: {p: {kind: offline, base_url: http://x}}", "providers.p: kind offline takes no base_url"),
         ("providers: {p: {kind: ollama, answer: {tokens: 3}}}", "providers.p.answer: is for kind offline only"),
-        ("providers: {p: {kind: ollama, ca_bundle: /nowhere}}", "providers.p.ca_bundle: there is no readable file /nowhere"),
+        ("providers: {p: {kind: ollama, ca_bundle: /nowhere}}", "providers.p.ca_bundle: there is no readable file of PEM certificates at '/nowhere'"),
         ("providers: {p: {kind: ollama, base_url: 'http://h/v1?a=1'}}", "providers.p.base_url: must not hold '?' or '#'"),
         ("providers: {p: {kind: ollama, headers: {Host: x}}}", "providers.p.headers.Host: is the gateway's to set"),
         ("providers: {p: {kind: ollama, headers: {x-a: 'b\\nc'}}}", None),
@@ -269,7 +269,7 @@ def test_a_broken_line_of_dotenv_is_named(make_settings: MakeSettings) -> None:
 
 def test_a_mistake_does_not_quote_what_a_reference_brought_in(make_settings: MakeSettings) -> None:
     told = mistakes(make_settings, "providers: {p: {kind: ollama, ca_bundle: '${TOKEN}'}}", TOKEN="s3cret-token-value")
-    assert told == ["gateway.yaml: providers.p.ca_bundle: there is no readable file [secret]"]
+    assert told == ["gateway.yaml: providers.p.ca_bundle: there is no readable file of PEM certificates at '[secret]'"]
 
 
 def test_a_proxys_credentials_are_secrets_in_every_form(make_settings: MakeSettings) -> None:

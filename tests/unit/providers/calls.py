@@ -10,7 +10,8 @@ import pytest
 
 from gateway.config.settings import ProviderSettings
 from gateway.errors import GatewayError
-from gateway.providers.http import Deadlines, Transport
+from gateway.providers.connection import Deadlines
+from gateway.providers.http import Transport
 from tests.fakes.upstream import Received
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"

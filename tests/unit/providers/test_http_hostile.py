@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from gateway.errors import GatewayError, UpstreamError
-from gateway.providers import http
+from gateway.providers import connection as connections
 from tests.fakes.upstream import Received, Upstream, response, sends
 from tests.unit.providers.calls import HEAD, failure_after, transport, within
 
@@ -59,7 +59,7 @@ def test_an_endless_answer_is_cut(upstream: Upstream, monkeypatch: pytest.Monkey
             connection.sendall(b"x" * 10_000)
 
     upstream.script = endless
-    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 1_000_000)
+    monkeypatch.setattr(connections, "MAX_REPLY_BYTES", 1_000_000)
     error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
     assert error.detail is not None
     assert "more than 1000000 bytes" in error.detail
@@ -88,6 +88,6 @@ def test_endless_framing_is_cut(
             connection.sendall(again * 1000)
 
     upstream.script = endless
-    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 200_000)
+    monkeypatch.setattr(connections, "MAX_REPLY_BYTES", 200_000)
     error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within(20)).read())
     assert type(error) is UpstreamError

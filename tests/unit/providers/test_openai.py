@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def provider(upstream: Upstream, kind: str = "openai", total: float = 5) -> Open
             upstream.base_url,
             Secret("sk-secret-1"),
             timeouts=Timeouts(total=total),
-            headers={"x-team": Secret("team-secret")},
+            headers={"x-token": Secret("header-credential-1"), "x-team": Secret("platform")},
         )
     )
 
@@ -159,7 +160,7 @@ def test_a_wild_retry_after_is_bounded_or_dropped(header: str, seconds: int | No
     assert caught.value.retry_after == seconds
 
 
-@pytest.mark.parametrize("key", ["sk-secret-1", "sk-\\u0073ecret-1", "c2stc2VjcmV0LTE=", "team-secret"])
+@pytest.mark.parametrize("key", ["sk-secret-1", "sk-\\u0073ecret-1", "c2stc2VjcmV0LTE=", "header-credential-1"])
 def test_an_error_text_that_holds_our_credential_is_not_handed_on(key: str, upstream: Upstream) -> None:
     upstream.script = answers(b'{"error": {"message": "bad key %s"}}' % key.encode(), 400)
     with pytest.raises(UpstreamError) as caught:
@@ -206,6 +207,38 @@ def test_the_clients_deadline_shortens_the_providers(upstream: Upstream) -> None
     with pytest.raises(UpstreamTimeout):
         provider(upstream, total=0.2).complete(REQUEST, "m", Call("c", 1, deadline=time.monotonic() + 9))
     assert time.monotonic() - started < 1.5
+
+
+def test_a_label_in_a_header_is_no_credential(upstream: Upstream) -> None:
+    upstream.script = answers({"error": {"message": "see https://platform.openai.com"}}, 400)
+    with pytest.raises(ProviderRefused):
+        ask(upstream)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": "sk-secret-1", "error": "x"}',
+        b'{"error": ' + b"[" * 500 + b"]" * 500 + b"}",
+        b'{"error": "' + b"x" * 2_000_000 + b'"}',
+    ],
+    ids=["in a name given twice", "too deep to look into", "too large"],
+)
+def test_a_refusal_that_cannot_be_vouched_for_is_not_handed_on(body: bytes, upstream: Upstream) -> None:
+    upstream.script = answers(body, 400)
+    with pytest.raises(UpstreamError):
+        ask(upstream)
+
+
+@pytest.mark.parametrize("parts", [b"[],", b"{},", b"1,"])
+def test_an_answer_of_millions_of_parts_is_not_built(parts: bytes, upstream: Upstream) -> None:
+    upstream.script = answers(b'{"choices": [' + parts * 5_000_000 + b"0]}")
+    tracemalloc.start()
+    with pytest.raises(UpstreamError):
+        ask(upstream)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64_000_000
 
 
 def test_a_hostile_request_id_of_the_vendor_is_dropped(upstream: Upstream) -> None:
