@@ -96,13 +96,14 @@ def test_a_client_without_a_key_that_never_stops_sending_holds_nobody_up(flood: 
     sending.join()
 
 
-@pytest.mark.parametrize("size", [100_000, 3_000_000])
-def test_a_client_whose_body_was_not_read_gets_its_answer_all_the_same(size: int, worker: str, start: Start) -> None:
+def test_a_client_may_send_all_of_a_body_that_is_not_read_and_gets_its_answer(worker: str, start: Start) -> None:
     service = start(worker)
-    head = f"POST /inference HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\n\r\n"
-    for _ in range(10):
-        status, answer = service.raw(head.encode() + b"x" * size)
-        assert (status, answer["error"]["code"]) == (401, "invalid_api_key")
+    body = b"x" * 30_000_000
+    head = f"POST /inference HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+            connection.sendall(head.encode() + body)  # fails if the service closes at once
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
 
 
 def test_a_small_unread_body_keeps_the_connection(worker: str, start: Start) -> None:
