@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import KEY
 from tests.service.conftest import Service
-from tests.unit.api.test_body import REFUSED
+from tests.unit.api.test_strict_json import REFUSED
 
 LIMIT = 2_000_000
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.api.body import DEEPEST, MOST_CONTAINERS, parse
+from gateway.api.strict_json import DEEPEST, MOST_CONTAINERS, parse
 from gateway.errors import InvalidRequest
 
 
