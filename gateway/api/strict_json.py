@@ -48,6 +48,7 @@ def parse(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
     if _entries(document) != skeleton.count(b":"):
+        document.clear()  # its memory is needed no more: the body is read once again for the name that stands twice
         json.loads(body, object_pairs_hook=_refuse_duplicates)
     return document
 
