@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-
 .PHONY: run test lint format docs tokenizers lock clean
 .DEFAULT_GOAL := run
 

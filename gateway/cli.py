@@ -39,12 +39,12 @@ def check() -> None:
         settings = load()
         router = Router(settings, prices.catalogue())
         router.check()
+        counter = tokens.load(settings.tokenizer_dir)
+        providers = registry.build(settings.providers, counter.count, counter.count_messages)
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(f"{click.style('failed ', 'red')} {mistake}", err=True)
         sys.exit(1)
-    counter = tokens.load(settings.tokenizer_dir)
-    providers = registry.build(settings.providers, counter.count, counter.count_messages)
     costs = Costs(settings, prices.catalogue(), unpriced=lambda model: None)
     failed = False
     for finding in findings(settings, router, providers, counter, costs):

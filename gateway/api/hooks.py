@@ -40,8 +40,8 @@ def install(app: Flask, keys: StaticKeys, metrics_token: Secret | None) -> None:
             _check_metrics_token(token)
         if request.endpoint in OPEN:
             return
-        g.caller = keys.authenticate(_credentials())
-        g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
+        caller = keys.authenticate(_credentials())
+        g.record.tenant, g.record.key_id = caller.tenant, caller.key_id
 
     app.before_request(_begin)
     app.before_request(guard)

@@ -111,7 +111,7 @@ class TimeoutsSchema(_Section):
 class AnswerSchema(_Section):
     """How `kind: offline` answers."""
 
-    tokens = WholeNumber(validate=validate.Range(min=1, max=1_000_000))
+    tokens = WholeNumber(validate=validate.Range(min=1, max=100_000))
     latency_ms = WholeNumber(validate=validate.Range(min=0, max=3_600_000))
     tokens_per_second = fields.Float(validate=validate.Range(min=0, min_inclusive=False))
     fail = fields.String(

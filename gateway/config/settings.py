@@ -128,7 +128,7 @@ class Settings:
         hint: print a curl line once the service listens.
         key_file: the `.env` that the client keys come from; None if they come from the environment.
         sources: the files that were read.
-        warnings: what the operator should know, logged once at start.
+        warnings: what the operator should know, logged at start and on reload.
         secrets: every string that must never be written, for the redaction at the log's sink.
     """
 

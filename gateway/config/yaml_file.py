@@ -18,7 +18,7 @@ from gateway.config.settings import Mistakes
 
 _REFERENCE = re.compile(r"\$\{([^}\n]*)\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MARK = re.compile("\ue000([0-9]+)\ue001")  # private-use characters: they stand for nothing in a real file
+_MARK = re.compile("\ue000([0-9]{1,6})\ue001")  # private-use characters: they stand for nothing in a real file
 
 
 class References:
@@ -51,11 +51,13 @@ class References:
         if isinstance(node, list):
             return [self.put(value, f"{path}[{index}]", mistakes) for index, value in enumerate(node)]
         if isinstance(node, str):
-            return _MARK.sub(lambda match: self._resolve(self._cut[int(match[1])], path, mistakes), node)
+            return _MARK.sub(lambda match: self._resolve(match, path, mistakes), node)
         return node
 
-    def _resolve(self, reference: str, path: str, mistakes: Mistakes) -> str:
-        value = ""
+    def _resolve(self, mark: re.Match[str], path: str, mistakes: Mistakes) -> str:
+        if int(mark[1]) >= len(self._cut):
+            return mark[0]  # not one of ours: the file itself has these characters
+        reference, value = self._cut[int(mark[1])], ""
         if reference.startswith("file:"):
             try:
                 value = Path(reference[5:]).read_text(encoding="utf-8").rstrip("\r\n")
@@ -89,8 +91,6 @@ def read_yaml(path: Path, variables: Mapping[str, str], mistakes: Mistakes) -> t
     references = References(variables)
     try:
         text = path.read_text(encoding="utf-8")
-        if "\ue000" in text:
-            raise ValueError("holds the mark that stands for a reference")
         content = YAML(typ="safe", pure=True).load(references.cut(text))
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)

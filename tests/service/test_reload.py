@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,9 +98,9 @@ def test_no_mistake_in_the_file_ends_a_running_service(start: Start) -> None:
     assert service.errors.read_text() == "", "no stack trace"
 
 
-def test_workers_start_even_if_somebody_cleaned_up_the_metrics(start: Start) -> None:
-    service = start(TMPDIR=str(start_directory := tempfile.mkdtemp()))
-    shutil.rmtree(next(Path(start_directory).glob("llm-gateway-metrics-*")))
+def test_workers_start_even_if_somebody_cleaned_up_the_metrics(start: Start, tmp_path: Path) -> None:
+    service = start(TMPDIR=str(tmp_path))
+    shutil.rmtree(next(tmp_path.glob("llm-gateway-metrics-*")))
     old = service.workers()
     os.kill(min(old), signal.SIGKILL)
     service.wait_for(lambda: min(old) not in service.workers())

@@ -86,6 +86,15 @@ def test_check_names_every_mistake_of_the_configuration(directory: Path) -> None
     ]  # fmt: skip
 
 
+def test_check_names_a_provider_that_cannot_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(settings: object) -> None:
+        raise ValueError("its text may quote a secret")
+
+    monkeypatch.setattr("gateway.providers.registry.OpenAIProvider", refuse)
+    result = run("check", **VARIABLES, OPENAI_API_KEY="k-0123456789")
+    assert (result.exit_code, result.stderr) == (1, "failed  providers.openai: cannot be called: ValueError\n")
+
+
 def test_check_names_a_default_model_that_does_not_exist() -> None:
     result = run("check", API_KEY="k", MODEL_NAME="nope/x")
     assert (result.exit_code, "MODEL_NAME: there is no model 'nope/x'" in result.stderr) == (1, True)

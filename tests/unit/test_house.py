@@ -27,8 +27,6 @@ LAYERS = (
     {"config", "errors"},
     {"model", "wording", "concurrency"},
 )
-# `gateway check` builds what it checks, as the application does.
-COMPOSES = {"app", "master", "cli"}
 
 ONLY_IN = {
     "flask": {"app", "api", "cli", "telemetry"},

@@ -101,6 +101,12 @@ def test_a_reference_to_a_file_reads_it_without_its_last_newline(make_settings: 
     assert key.reveal() == "s3cret"
 
 
+@pytest.mark.parametrize("mark", ["\ue000999\ue001", "\\uE000999\\uE001", "\ue000" + "9" * 5000 + "\ue001"])
+def test_characters_that_look_like_a_cut_reference_are_only_characters(mark: str, make_settings: MakeSettings) -> None:
+    told = mistakes(make_settings, f'providers: {{p: {{kind: ollama, ca_bundle: "{mark}"}}}}')
+    assert told[0].startswith("gateway.yaml: providers.p.ca_bundle: there is no readable file")
+
+
 def test_a_reference_in_a_comment_is_no_reference(make_settings: MakeSettings) -> None:
     make_settings("# api_key: ${NOT_SET}\nproviders: {o: {kind: offline}}")
 

@@ -32,7 +32,7 @@ def test_echo_repeats_the_prompt_and_counts_real_tokens() -> None:
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (8 + 6, 8)
 
 
-@pytest.mark.parametrize("length", [1, 2, 100, 1000])
+@pytest.mark.parametrize("length", [1, 2, 100, 1000, 100_000])
 def test_an_answer_has_exactly_as_many_tokens_as_asked(length: int) -> None:
     answer = ask(f"echo?tokens={length}")
     assert answer.usage is not None
@@ -97,7 +97,8 @@ def test_a_share_of_prompts_fails_and_always_the_same_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["nope", "echo?tokens", "echo?tokens=0", "echo?tokens=x", "echo?fail=200", "echo?a=1"]
+    "model",
+    ["nope", "echo?tokens", "echo?tokens=0", "echo?tokens=100001", "echo?tokens=x", "echo?fail=200", "echo?a=1"],
 )
 def test_a_name_that_makes_no_sense_is_no_model(model: str) -> None:
     with pytest.raises(ModelNotFound):
