@@ -2,22 +2,15 @@
 
 import atexit
 import os
-import pathlib
-import shutil
 import signal
 import sys
-import tempfile
 
 if not any("gthread" in word for word in (*sys.argv, os.environ.get("GUNICORN_CMD_ARGS", ""))):
     from gevent import monkey
 
     monkey.patch_all()  # before anything imports ssl, or https calls end in a RecursionError
 
-
-def _remove(directory, owner):
-    if os.getpid() == owner:  # workers inherit the master's exit handlers
-        shutil.rmtree(directory, ignore_errors=True)
-
+from gateway.telemetry import metric_files
 
 _STOP = {signal.SIGTERM, signal.SIGQUIT, signal.SIGINT}
 
@@ -28,10 +21,14 @@ def _end_on_signals():
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
 
 
-# prometheus_client decides where it keeps its values when it is imported; on SIGHUP this file is read once more.
-if "prometheus_client" not in sys.modules:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="llm-gateway-metrics-")
-    atexit.register(_remove, os.environ["PROMETHEUS_MULTIPROC_DIR"], os.getpid())
+def _remove_metrics(master):
+    if os.getpid() == master:  # workers inherit the master's exit handlers
+        metric_files.remove()
+
+
+if not metric_files.directory():  # on SIGHUP this file is read once more
+    metric_files.open_directory()
+    atexit.register(_remove_metrics, os.getpid())
     # Until it has set up its own handlers, a new worker would take a signal as the master does, into a queue that
     # nobody reads, and a stop during start would wait for the whole graceful timeout. Nothing of it is served yet.
     os.register_at_fork(
@@ -40,36 +37,55 @@ if "prometheus_client" not in sys.modules:
         after_in_child=_end_on_signals,
     )
 
-from prometheus_client import multiprocess  # noqa: E402
-
-from gateway import master  # noqa: E402
+from gateway.server import arbiter, master  # noqa: E402
+from gateway.server import worker as our_worker  # noqa: E402
 from gateway.telemetry import logs  # noqa: E402
 
 _settings = master.settings()
+_memory = "/dev/shm"  # noqa: S108 - Gunicorn unlinks its files there as it makes them
+our_worker.install()
 
-bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
+
+def _at(port):
+    return f"[{_settings.host}]:{port}" if ":" in _settings.host else f"{_settings.host}:{port}"
+
+
+bind = [_at(_settings.port), *([_at(_settings.metrics_port)] if _settings.metrics_port else [])]
 workers = _settings.workers
 worker_class = "gevent"
-worker_connections = 2000
-threads = 200  # of a gthread worker
+worker_connections = master.most_connections()
+threads = max(1, min(200, worker_connections // 2))  # of a gthread worker
+worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else None  # a sign of life must not wait for a disk
 keepalive = 5
 graceful_timeout = _settings.graceful_timeout
 control_socket_disable = True
 logconfig_dict = logs.logging_config(_settings)
 
 # Nothing in a header may change where a request goes.
+forwarded_allow_ips = ",".join(str(network) for network in _settings.trusted_proxies)
 forwarder_headers = ""
 header_map = "refuse"
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
 
+on_starting = arbiter.Master.take_over
 when_ready = master.greet
+pre_request = our_worker.before_request
 
 
 def pre_fork(server, worker):
-    pathlib.Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(exist_ok=True)  # without it no worker could boot
+    worker.slot = metric_files.reserve({sibling.slot for sibling in server.WORKERS.values()})
+
+
+def post_fork(server, worker):
+    metric_files.use(worker.slot)
+
+
+def worker_exit(server, worker):
+    if os.getppid() != worker.ppid:  # the master is dead and cannot
+        metric_files.remove()
 
 
 def child_exit(server, worker):
-    multiprocess.mark_process_dead(worker.pid)
+    metric_files.release(worker.slot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Flask
 
@@ -11,15 +11,19 @@ from gateway.accounting.costs import Costs
 from gateway.api import errors, health, hooks, inference
 from gateway.api import metrics as metrics_api
 from gateway.auth.static_keys import StaticKeys
+from gateway.cache import responses
+from gateway.cache.responses import ResponseCache
 from gateway.config import ConfigError, Settings, snapshot
 from gateway.config.schema import OFFLINE
+from gateway.config.vendors import VENDORS
 from gateway.errors import GatewayError
 from gateway.providers import registry
 from gateway.providers.base import Provider
 from gateway.routing.router import Router
 from gateway.services.health import Health, State
 from gateway.services.inference import Inference
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.logs import LogFile
+from gateway.telemetry.metrics import OTHER, Metrics
 
 
 def create_app(settings: Settings) -> Flask:
@@ -41,22 +45,38 @@ def create_app(settings: Settings) -> Flask:
     counter = tokens.load(settings.tokenizer_dir)
     router = Router(settings, catalogue)
     router.check()
-    metrics = Metrics(known_models=frozenset(_model_names(settings)))
+    metrics = Metrics(_model_label(settings, catalogue))
     checks: dict[str, State] = {f"provider:{name}": "ok" for name in settings.providers}
     checks["tokenizers"] = "ok" if counter.exact else "degraded"
     checks["configuration"] = "degraded" if snapshot.reload_error else "ok"
+    if settings.cache_ttl:
+        checks["cache"] = "ok"
     state = Health(checks)
     providers = registry.build(settings.providers, counter.count, counter.count_messages)
     _check_built_in(router, providers, settings)
-    costs = Costs(settings, catalogue, metrics.unpriced)
-    service = Inference(router, providers, costs, counter, state, keep_prompts=settings.log_prompts)
+    service = Inference(
+        router,
+        providers,
+        Costs(settings, catalogue, metrics.unpriced),
+        counter,
+        ResponseCache(
+            responses.backend(app, settings.data_dir, settings.redis_url),
+            settings.cache_ttl,
+            failed=lambda: metrics.degraded("cache"),
+            state=state.cache,
+        ),
+        metrics,
+        state,
+        keep_prompts=settings.log_prompts,
+    )
 
-    hooks.install(app, StaticKeys(settings.api_keys), settings.metrics_token)
+    LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))
+    metrics.init_app(app)
+    hooks.install(app, settings, StaticKeys(settings.api_keys), metrics)
     errors.install(app)
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
     app.register_blueprint(metrics_api.blueprint(metrics))
-    metrics.init_app(app)
     return app
 
 
@@ -71,6 +91,17 @@ def _check_built_in(router: Router, providers: Mapping[str, Provider], settings:
                     raise ConfigError([f"model {name}: {error.message}"]) from None
 
 
-def _model_names(settings: Settings) -> set[str]:
-    targets = {f"{target.provider}/{target.model}" for model in settings.models.values() for target in model.targets}
-    return targets | {settings.default_model}
+def _model_label(settings: Settings, catalogue: prices.Catalogue) -> Callable[[str, str], str]:
+    """The metrics' label of a provider's model: a name of the configuration or of the price catalogue, or `other`."""
+    configured = {f"{target.provider}/{target.model}" for model in settings.models.values() for target in model.targets}
+    configured.add(settings.default_model)
+    vendors = {name: VENDORS.get(provider.kind) for name, provider in settings.providers.items()}
+
+    def label(provider: str, model: str) -> str:
+        if f"{provider}/{model}" in configured:
+            return model
+        vendor = vendors[provider]
+        listed = catalogue.listed(vendor.prices, model) if vendor and vendor.prices else None
+        return listed or OTHER
+
+    return label

@@ -45,7 +45,7 @@ def check() -> None:
         for mistake in error.mistakes:
             click.echo(f"{click.style('failed ', 'red')} {mistake}", err=True)
         sys.exit(1)
-    costs = Costs(settings, prices.catalogue(), unpriced=lambda model: None)
+    costs = Costs(settings, prices.catalogue(), unpriced=lambda provider, model: None)
     failed = False
     for finding in findings(settings, router, providers, counter, costs):
         failed |= finding.state == "failed"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_MOST_WAITING = 2  # threads that work without end may hold up; the pool is used by nothing else
 
 
 def cooperative() -> bool:
@@ -30,6 +34,34 @@ def off_the_loop(work: Callable[[], T]) -> T:
 
     result: T = gevent.get_hub().threadpool.apply(work)
     return result
+
+
+def off_the_loop_within(seconds: float, work: Callable[[], T]) -> T:
+    """Like `off_the_loop`, for work that may never come back, such as the wait for another process's lock.
+
+    Raises:
+        Expired: the time is over; the work goes on by itself.
+    """
+    if cooperative():
+        with at_most(seconds):
+            result: T = _greenlets_threads().apply(work)
+            return result
+    try:
+        return _threads().submit(work).result(seconds)
+    except TimeoutError:
+        raise Expired from None
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_WAITING)
+
+
+@functools.cache
+def _greenlets_threads() -> Any:
+    from gevent.threadpool import ThreadPool
+
+    return ThreadPool(_MOST_WAITING)
 
 
 class Expired(Exception):

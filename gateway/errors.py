@@ -9,7 +9,13 @@ attempt at the same target or the next one can help; the message is written for 
     │   └── ModelNotFound        404 model_not_found
     ├── MethodNotAllowed         405 method_not_allowed
     ├── RequestTooLarge          413 request_too_large
+    ├── RequestTimeout           408 request_timeout
     ├── UnsupportedMediaType     415 unsupported_media_type
+    ├── InvalidHttp              400 invalid_http: the framing, before there is a request
+    │   ├── UriTooLong           414 uri_too_long
+    │   ├── UnsupportedExpectation     417 unsupported_expectation
+    │   ├── HeadersTooLarge      431 headers_too_large
+    │   └── UnsupportedTransferCoding  501 unsupported_transfer_coding
     ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
     ├── UpstreamError            502 upstream_error
     │   ├── UpstreamUnreachable  502 not connected: nothing was sent
@@ -99,10 +105,47 @@ class RequestTooLarge(GatewayError):
     type = "invalid_request_error"
 
 
+class RequestTimeout(GatewayError):
+    status = 408
+    code = "request_timeout"
+    type = "invalid_request_error"
+
+
 class UnsupportedMediaType(GatewayError):
     status = 415
     code = "unsupported_media_type"
     type = "invalid_request_error"
+
+
+class InvalidHttp(GatewayError):
+    status = 400
+    code = "invalid_http"
+    type = "invalid_request_error"
+    default_message = "This is not a valid HTTP/1.1 request: its request line, a header or the framing is wrong."
+
+
+class UriTooLong(InvalidHttp):
+    status = 414
+    code = "uri_too_long"
+    default_message = "The request line is too long."
+
+
+class UnsupportedExpectation(InvalidHttp):
+    status = 417
+    code = "unsupported_expectation"
+    default_message = "Of the header Expect only '100-continue' is supported."
+
+
+class HeadersTooLarge(InvalidHttp):
+    status = 431
+    code = "headers_too_large"
+    default_message = "There are too many headers, or one of them is too long."
+
+
+class UnsupportedTransferCoding(InvalidHttp):
+    status = 501
+    code = "unsupported_transfer_coding"
+    default_message = "Of transfer codings only 'chunked' is supported."
 
 
 class ProviderRefused(GatewayError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
-UsageSource = Literal["provider", "counted"]
+UsageSource = Literal["provider", "counted", "cache"]
 
 NANO_PER_USD = 1_000_000_000
 
@@ -76,6 +76,25 @@ class Completion:
     finish_reason: str | None
     usage: Usage | None
     upstream_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A settled answer. `cost_nano` is None for a model without a price; `cached` if it was bought earlier."""
+
+    completion: Completion
+    usage: Usage
+    cost_nano: int | None
+    target: Target
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """What a request allows: to be answered from the cache, and to have its answer kept there."""
+
+    read: bool = True
+    store: bool = True
 
 
 def usd(nano: int) -> str:

@@ -21,10 +21,10 @@ class Costs:
     Args:
         settings: the configuration.
         catalogue: the price catalogue.
-        unpriced: is told the `provider/model` of every answer without a price.
+        unpriced: is told provider and model of every answer without a price.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, unpriced: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, unpriced: Callable[[str, str], None]) -> None:
         self._kinds = {name: provider.kind for name, provider in settings.providers.items()}
         self._own = {name: own_price(model.price) for name, model in settings.models.items() if model.price is not None}
         self._catalogue = catalogue
@@ -41,7 +41,7 @@ class Costs:
         """
         price = self.price(target, alias)
         if price is None:
-            self._tell(str(target))
+            self._tell(target)
             return None
         return price.cost(usage)
 
@@ -55,8 +55,9 @@ class Costs:
         provider_id = VENDORS[kind].prices
         return self._catalogue.price(provider_id, target.model) if provider_id else None
 
-    def _tell(self, name: str) -> None:
-        self._unpriced(name)
+    def _tell(self, target: Target) -> None:
+        self._unpriced(target.provider, target.model)
+        name = str(target)
         if name not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(name)
             log.warning("%s has no price: its cost is not known. Give it one under models: … price:", name)

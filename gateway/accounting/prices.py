@@ -104,11 +104,17 @@ class Catalogue:
         self._all = providers
         self._providers = {provider.id: provider for provider in providers}
         self._find = lru_cache(_MEMO)(self._compile)
+        self.listed = lru_cache(_MEMO)(self._listed)
 
     def lists(self, provider_id: str, model: str) -> bool:
         """Whether the catalogue has `model` among this provider's own."""
+        return self.listed(provider_id, model) is not None
+
+    def _listed(self, provider_id: str, model: str) -> str | None:
+        """The catalogue's own name of this provider's `model`, or None where it has none."""
         provider = self._providers.get(provider_id)
-        return provider is not None and provider.find_model(model) is not None
+        found = provider.find_model(model) if provider else None
+        return found.id if found else None
 
     def price(self, provider_id: str, model: str, now: datetime | None = None) -> Price | None:
         """The price in force at `now` (UTC), or None where the catalogue has none."""

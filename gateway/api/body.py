@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Request, Response
@@ -12,12 +14,13 @@ from gunicorn.http.errors import ParseException
 
 from gateway.api.strict_json import parse
 from gateway.concurrency import give_way
-from gateway.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
+from gateway.errors import InvalidRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
 
 _MEDIA_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
 _READ_TO_ITS_END = "gateway.body_read"
 _MOST_LEFT_UNREAD = 65_536  # bytes that Gunicorn may read and drop so as to keep the connection
 _LINGER_SECONDS = 1
+_STALLED_SECONDS = 9.0  # without a byte of a body that was announced
 _CHUNKED_READ = 2_048  # bytes at once: chunks of one byte each take long to put together
 
 
@@ -49,7 +52,7 @@ def _read(request: Request, most_bytes: int) -> bytes:
         return b""
     # Flask's own limit would cut a chunked body silently and serve the rest of it as if it were whole.
     stream, pieces, size = request.environ["wsgi.input"], [], 0
-    try:
+    with _read_errors(request.environ.get("gunicorn.socket")):
         while size <= most_bytes and size != length:
             piece = stream.read(_CHUNKED_READ if length is None else length - size)
             if not piece:
@@ -57,8 +60,6 @@ def _read(request: Request, most_bytes: int) -> bytes:
             pieces.append(piece)
             size += len(piece)
             give_way()
-    except (OSError, ParseException) as error:
-        raise InvalidRequest("The body's framing is broken.") from error
     if size > most_bytes:
         raise too_large
     if length is not None and size < length:
@@ -67,22 +68,39 @@ def _read(request: Request, most_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
+@contextlib.contextmanager
+def _read_errors(connection: socket.socket | None) -> Iterator[None]:
+    """What can go wrong with reading, as the client is told of it; a body that stops gets no more than its time."""
+    try:
+        if connection is not None:
+            connection.settimeout(_STALLED_SECONDS)
+        yield
+        if connection is not None:
+            connection.settimeout(None)
+    except TimeoutError as error:
+        raise RequestTimeout(f"The body stopped: {_STALLED_SECONDS:.0f} seconds without a byte of it.") from error
+    except (OSError, ParseException) as error:
+        raise InvalidRequest("The body's framing is broken.") from error
+
+
 def close_if_unread(request: Request, response: Response) -> None:
     """Have the connection closed after `response` if much of the request's body was left unread.
 
     Gunicorn would read all of it first so as to find the next request, for as long as the client goes on sending.
     """
-    body: Any = request.environ.get("wsgi.input")
     connection = request.environ.get("gunicorn.socket")
     if connection is None or request.environ.get(_READ_TO_ITS_END):
         return
-    if (request.content_length or 0) > _MOST_LEFT_UNREAD or "Transfer-Encoding" in request.headers:
-        body.failed = True  # Gunicorn's own mark of a body after which no other request can be found
-        response.call_on_close(lambda: _linger(connection))
+    body: Any = request.environ["wsgi.input"]
+    unread = (request.content_length or 0) > _MOST_LEFT_UNREAD or "Transfer-Encoding" in request.headers
+    if unread or body.failed:
+        body.message.force_close()
+        response.call_on_close(lambda: linger(connection))
 
 
-def _linger(connection: socket.socket) -> None:
-    """Take for a moment what still comes: to close at once would reset the connection, and the answer with it."""
+def linger(connection: socket.socket) -> None:
+    """Say that the answer is over, and take for a moment what still comes: to close at once would reset the
+    connection, and the answer with it."""
     until = time.monotonic() + _LINGER_SECONDS
     try:
         connection.shutdown(socket.SHUT_WR)

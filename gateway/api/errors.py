@@ -38,14 +38,15 @@ def install(app: Flask) -> None:
 def respond(error: GatewayError, status: int | None = None) -> Response:
     """The response for `error`; its code goes into the log line. `status` replaces the error's own."""
     g.record.error_code = error.code
-    body = error.body if isinstance(error, ProviderRefused) else orjson.dumps({"error": _describe(error)})
+    body = error.body if isinstance(error, ProviderRefused) else orjson.dumps({"error": describe(error)})
     response = Response(body, status or error.status, mimetype="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-def _describe(error: GatewayError) -> dict[str, Any]:
+def describe(error: GatewayError) -> dict[str, Any]:
+    """What the client is told."""
     return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
 
 

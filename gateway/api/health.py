@@ -26,7 +26,9 @@ def blueprint(health: Health) -> Blueprint:
     @routes.get("/health/ready")
     def ready() -> Response:
         status, checks = health.report()
-        return _json({"status": status, "checks": {name: {"state": state} for name, state in checks.items()}})
+        response = _json({"status": status, "checks": {name: {"state": state} for name, state in checks.items()}})
+        response.status_code = 503 if status == "draining" else 200
+        return response
 
     return routes
 

@@ -10,11 +10,14 @@ import uuid
 from flask import Flask, Response, g, request
 
 from gateway.api.body import close_if_unread
+from gateway.api.client_address import client_address
 from gateway.auth.static_keys import StaticKeys
 from gateway.concurrency import give_way
-from gateway.config import Secret
-from gateway.errors import InvalidRequest, Unauthorized
+from gateway.config import Secret, Settings
+from gateway.config.settings import Network
+from gateway.errors import InvalidRequest, NotFound, Unauthorized
 from gateway.telemetry.logs import log_request
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
 
 METRICS = "metrics.show"
@@ -29,26 +32,50 @@ _SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-affinit
 _LONGEST_LABEL = 256  # characters of a header that go into the log
 
 
-def install(app: Flask, keys: StaticKeys, metrics_token: Secret | None) -> None:
-    """Put the hooks around `app`. Without `metrics_token` anyone may read the metrics."""
-    token = hashlib.sha256(metrics_token.reveal().encode()).digest() if metrics_token else None
+def install(app: Flask, settings: Settings, keys: StaticKeys, metrics: Metrics) -> None:
+    """Put the hooks around `app`.
+
+    Args:
+        app: the application.
+        settings: whether the metrics have a token and a port of their own, and which proxies are trusted.
+        keys: whom to let in.
+        metrics: counts every request that needs a key.
+    """
+    metrics_port = str(settings.metrics_port) if settings.metrics_port else None
+
+    def begin() -> None:
+        _begin(settings.trusted_proxies)
+        metrics.inflight.inc()
 
     def guard() -> None:
+        if metrics_port and (request.endpoint == METRICS) != (request.environ["SERVER_PORT"] == metrics_port):
+            raise NotFound
         if request.routing_exception is not None:
             return  # no such route or method: nothing to guard, and 404 and 405 say nothing about keys
-        if request.endpoint == METRICS and token is not None:
-            _check_metrics_token(token)
+        if request.endpoint == METRICS and settings.metrics_token:
+            _check_metrics_token(settings.metrics_token)
         if request.endpoint in OPEN:
             return
-        caller = keys.authenticate(_credentials())
-        g.record.tenant, g.record.key_id = caller.tenant, caller.key_id
+        shown = _credentials()
+        try:
+            g.caller = keys.authenticate(shown)
+        except Unauthorized:
+            metrics.refused("invalid" if shown else "missing")
+            raise
+        g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
 
-    app.before_request(_begin)
+    def finish(response: Response) -> Response:
+        response.call_on_close(metrics.inflight.dec)
+        if request.url_rule and request.endpoint not in OPEN:
+            metrics.request(request.url_rule.rule, g.record)
+        return _finish(response)
+
+    app.before_request(begin)
     app.before_request(guard)
-    app.after_request(_finish)
+    app.after_request(finish)
 
 
-def _begin() -> None:
+def _begin(trusted_proxies: tuple[Network, ...]) -> None:
     give_way()  # requests that never wait would keep their connection's turn for as long as it sends
     if request.method not in _METHODS:  # routed already; from here on it is a label, and labels must not grow
         request.method = "OTHER"
@@ -60,6 +87,9 @@ def _begin() -> None:
         method=request.method,
         path=request.path[:_LONGEST_LABEL],
         client=_label(request.headers.get("User-Agent")),
+        client_address=client_address(
+            request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), trusted_proxies
+        ),
         trace_id=trace[1] if trace else None,
         session_id=_label(session),
     )
@@ -87,8 +117,9 @@ def _credentials() -> list[bytes]:
     return [credential.encode("latin-1") for credential in shown if credential]
 
 
-def _check_metrics_token(token: bytes) -> None:
-    matches = [hmac.compare_digest(token, hashlib.sha256(credential).digest()) for credential in _credentials()]
+def _check_metrics_token(token: Secret) -> None:
+    expected = hashlib.sha256(token.reveal().encode()).digest()
+    matches = [hmac.compare_digest(expected, hashlib.sha256(shown).digest()) for shown in _credentials()]
     if not any(matches):
         raise Unauthorized("The metrics need METRICS_TOKEN as 'Authorization: Bearer TOKEN'.")
 

@@ -9,9 +9,9 @@ from flask import Blueprint, Response, g, request
 from gateway.api.body import read_json
 from gateway.api.errors import respond
 from gateway.errors import InvalidField, InvalidRequest
-from gateway.model import usd
+from gateway.model import Answer, CachePolicy, usd
 from gateway.schemas import inference as dialect
-from gateway.services.inference import Answer, Inference
+from gateway.services.inference import Inference
 from gateway.telemetry.record import RequestRecord
 
 _TIMEOUT = re.compile(r"[1-9][0-9]{0,8}")
@@ -24,10 +24,8 @@ def blueprint(inference: Inference, max_body_bytes: int) -> Blueprint:
     def infer() -> Response:
         record: RequestRecord = g.record
         chat = dialect.read(read_json(request, max_body_bytes))
-        answer = inference.complete(chat, record, deadline=_deadline(record))
-        body = dialect.write(
-            answer.completion, answer.usage, answer.cost_nano, answer.target, record.duration_ms, record.request_id
-        )
+        answer = inference.complete(chat, g.caller, _cache_policy(), record, _deadline(record))
+        body = dialect.write(answer, record.duration_ms, record.request_id)
         return Response(body, mimetype="application/json", headers=_headers(answer, record))
 
     @routes.errorhandler(InvalidField)
@@ -51,9 +49,17 @@ def _deadline(record: RequestRecord) -> float | None:
     return record.started + int(given) / 1000
 
 
+def _cache_policy() -> CachePolicy:
+    """`no-cache` asks for a fresh answer, `no-store` also that it is not kept (RFC 9111, section 5.2.1)."""
+    directives = {directive.strip().lower() for directive in request.headers.get("Cache-Control", "").split(",")}
+    no_store = "no-store" in directives
+    return CachePolicy(read=not no_store and "no-cache" not in directives, store=not no_store)
+
+
 def _headers(answer: Answer, record: RequestRecord) -> dict[str, str]:
     headers = {
         "x-gateway-model": str(answer.target),
+        "x-gateway-cache": record.cache or "",
         "x-gateway-attempts": str(record.attempts),
         "x-gateway-overhead-ms": str(record.overhead_ms),
     }

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from gateway.config.settings import Mistakes
+from gateway.config.settings import LONGEST_TTL, Mistakes, Network
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Variables that are documented for later versions: set today, they would silently do nothing.
-NOT_IN_FORCE = (
-    "ADMIN_KEY", "DATA_DIR", "DATABASE_URL", "REDIS_URL", "CACHE_TTL", "METRICS_PORT", "TRUSTED_PROXIES", "DRAIN_DELAY",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-)  # fmt: skip
+NOT_IN_FORCE = ("ADMIN_KEY", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 class Keys(fields.Field[list[str]]):
@@ -33,6 +32,30 @@ class Keys(fields.Field[list[str]]):
         if len(set(keys)) != len(keys):
             raise ValidationError("holds the same key twice")
         return keys
+
+
+class Networks(fields.Field[list[Network]]):
+    """Comma-separated addresses and networks."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Network]:
+        networks = []
+        for text in str(value).split(","):
+            try:
+                networks.append(ipaddress.ip_network(text.strip()))
+            except ValueError as error:
+                raise ValidationError(f"must be addresses and networks, separated by commas: {error}") from None
+        return networks
+
+
+def _redis_url(value: str) -> None:
+    try:
+        parts = urlsplit(value)
+        valid = (parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)
+        int(parts.port or 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValidationError("must be an address such as redis://host:6379/0, rediss://… or unix:///path")
 
 
 def _writable(name: str) -> None:
@@ -62,7 +85,12 @@ class EnvironmentSchema(Schema):
     log_level = fields.String(data_key="LOG_LEVEL", load_default="INFO", validate=validate.OneOf(LOG_LEVELS))
     log_file = fields.String(data_key="LOG_FILE", load_default=None, validate=_writable)
     log_prompts = fields.Boolean(data_key="LOG_PROMPTS", load_default=False)
+    data_dir = fields.String(data_key="DATA_DIR", load_default="data")
+    redis_url = fields.String(data_key="REDIS_URL", load_default=None, validate=_redis_url)
+    cache_ttl = fields.Integer(data_key="CACHE_TTL", load_default=None, validate=validate.Range(min=0, max=LONGEST_TTL))
     metrics_token = fields.String(data_key="METRICS_TOKEN", load_default=None)
+    metrics_port = fields.Integer(data_key="METRICS_PORT", load_default=None, validate=validate.Range(min=1, max=65535))
+    trusted_proxies = Networks(data_key="TRUSTED_PROXIES", load_default=())
     max_body_bytes = fields.Integer(
         data_key="MAX_BODY_BYTES", load_default=33_554_432, validate=validate.Range(min=1024)
     )
@@ -75,6 +103,11 @@ class EnvironmentSchema(Schema):
     workers = fields.Integer(data_key="WEB_CONCURRENCY", load_default=2, validate=validate.Range(min=1, max=1024))
     graceful_timeout = fields.Integer(
         data_key="GRACEFUL_TIMEOUT", load_default=600, validate=validate.Range(min=1, max=86400)
+    )
+    drain_delay = fields.Integer(
+        data_key="DRAIN_DELAY",
+        load_default=lambda: 0 if sys.stderr.isatty() else 5,
+        validate=validate.Range(min=0, max=3600),
     )
     hint = fields.Boolean(data_key="GATEWAY_HINT", load_default=False)
 

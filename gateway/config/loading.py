@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from marshmallow import ValidationError
 
@@ -21,7 +22,8 @@ _SHORTEST_GOOD_KEY = 16  # characters; a shorter client key is warned of
 _NO_PROVIDER = ProviderSettings("", "")
 
 _AS_THEY_ARE = (
-    "log_level", "log_file", "log_prompts", "max_body_bytes", "host", "port", "workers", "graceful_timeout", "hint",
+    "log_level", "log_file", "log_prompts", "max_body_bytes", "host", "port", "workers", "graceful_timeout",
+    "drain_delay", "hint", "metrics_port",
 )  # fmt: skip
 
 
@@ -60,6 +62,8 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
     if unconfigured or default_model.startswith(f"{schema.OFFLINE}/") or schema.OFFLINE in asked_for:
         providers.setdefault(schema.OFFLINE, ProviderSettings(schema.OFFLINE, schema.OFFLINE))
     building.check_references(models, providers, of_file)
+    if values["metrics_port"] and values["metrics_port"] == values["port"]:
+        mistakes.add(f"METRICS_PORT: is {values['port']} like PORT; the metrics need a port of their own")
     if mistakes.lines:
         raise _without_secrets(mistakes, referenced)
 
@@ -70,6 +74,10 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         models=models,
         unconfigured=unconfigured,
         tokenizer_dir=Path(values["tokenizer_dir"]),
+        data_dir=directory / values["data_dir"],
+        redis_url=Secret(values["redis_url"]) if values["redis_url"] else None,
+        cache_ttl=content.get("cache", {}).get("ttl", 0) if values["cache_ttl"] is None else values["cache_ttl"],
+        trusted_proxies=tuple(values["trusted_proxies"]),
         metrics_token=Secret(values["metrics_token"]) if values["metrics_token"] else None,
         key_file=None if environ.get("API_KEY") else dotenv.resolve(),
         sources=tuple(str(source) for source in (dotenv, path) if os.path.lexists(source)),
@@ -151,6 +159,8 @@ def _doubts(settings: Settings, content: Mapping[str, Any]) -> Iterator[str]:
 def _secrets(settings: Settings, referenced: set[str]) -> tuple[Secret, ...]:
     """Everything that must never be written: keys, passwords, and what `${…}` brought in."""
     secrets = {*settings.api_keys, settings.metrics_token, *(Secret(value) for value in referenced)}
+    if settings.redis_url:
+        secrets.add(Secret(unquote(urlsplit(settings.redis_url.reveal()).password or "")))
     for provider in settings.providers.values():
         secrets |= set(provider.secrets())
     return tuple(secret for secret in secrets if secret)

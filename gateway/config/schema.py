@@ -13,6 +13,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, ValidationError, fields, validate
 
+from gateway.config.settings import LONGEST_TTL
 from gateway.config.vendors import VENDORS
 from gateway.wording import plain
 
@@ -23,7 +24,7 @@ DEAREST = 1_000_000  # USD per million tokens: a price typed per token or per ca
 PRICE_DECIMALS = 12
 
 # Settings that are documented for later versions: accepted, so that one file serves, and named at start.
-NOT_IN_FORCE = ("cache", "retry", "breaker")
+NOT_IN_FORCE = ("retry", "breaker")
 NOT_IN_FORCE_OF_TIMEOUTS = ("first_byte", "idle")
 NOT_IN_FORCE_OF_MODEL = ("max_output_tokens", "affinity", "on_unsupported", "strict")
 
@@ -159,7 +160,7 @@ class ModelSchema(_Section):
 
 
 class CacheSchema(_Section):
-    ttl = WholeNumber(validate=validate.Range(min=0))
+    ttl = WholeNumber(validate=validate.Range(min=0, max=LONGEST_TTL), metadata={"description": "seconds; 0 is off"})
 
 
 class RetrySchema(_Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,6 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.config.secrets import Secret
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LONGEST_TTL = 31_536_000  # seconds: a year
 SHORTEST_CREDENTIAL = 16  # characters of a header's value; a shorter one is a label
 
 
@@ -125,6 +129,12 @@ class Settings:
         default_model: the model of a request that names none.
         providers: in the order in which a bare model name looks for one.
         unconfigured: no provider is configured, so that `offline/echo` answers every bare name.
+        data_dir: where embedded stores keep their files; made when first needed.
+        redis_url: None for the embedded stores.
+        cache_ttl: seconds for which an answer may be reused; 0 is never.
+        metrics_port: a port of their own for the metrics, or None.
+        trusted_proxies: where an X-Forwarded-For is believed.
+        drain_delay: seconds of serving on, marked as draining, between SIGTERM and the stop.
         hint: print a curl line once the service listens.
         key_file: the `.env` that the client keys come from; None if they come from the environment.
         sources: the files that were read.
@@ -141,12 +151,18 @@ class Settings:
     log_level: str
     log_file: str | None
     log_prompts: bool
+    data_dir: Path
+    redis_url: Secret | None
+    cache_ttl: int
     metrics_token: Secret | None
+    metrics_port: int | None
+    trusted_proxies: tuple[Network, ...]
     max_body_bytes: int
     host: str
     port: int
     workers: int
     graceful_timeout: int
+    drain_delay: int
     hint: bool
     key_file: Path | None = None
     sources: tuple[str, ...] = ()

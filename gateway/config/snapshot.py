@@ -7,12 +7,20 @@ worker from starting. Without a master (Flask's own server, a shell) the first u
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.config.loading import load
 from gateway.config.settings import ConfigError, Settings
 
+_FIXED = ("host", "port", "metrics_port", "workers")  # of a running master
+
 _current: Settings | None = None
 reload_error: str | None = None
+
+
+def loaded() -> bool:
+    """Whether there are settings in force."""
+    return _current is not None
 
 
 def current() -> Settings:
@@ -21,7 +29,8 @@ def current() -> Settings:
 
 
 def reload(check: Callable[[Settings], object] = lambda settings: None) -> Settings:
-    """Read the configuration again; a broken one leaves the last good one in force.
+    """Read the configuration again; a broken one leaves the last good one in force, and the addresses and the number
+    of workers stay those of the start in any case.
 
     Args:
         check: what else must hold; raises where it does not.
@@ -35,6 +44,8 @@ def reload(check: Callable[[Settings], object] = lambda settings: None) -> Setti
     global _current, reload_error
     try:
         settings = load()
+        if _current:
+            settings = replace(settings, **{name: getattr(_current, name) for name in _FIXED})
         check(settings)
         _current, reload_error = settings, None
     except Exception as error:  # whatever it is, it must not end a running service

@@ -31,6 +31,9 @@ class Candidate:
     target: Target
     alias: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.alias or ''} {self.target}"  # no name holds a space
+
 
 class Router:
     """Resolves model names in the order: `models:`, then `provider/model`, then the catalogue's bare names.
@@ -78,7 +81,7 @@ class Router:
         for other in model.fallback:
             fallback = self._models.get(other)
             found += self._of_model(other, fallback) if fallback else [Candidate(self._target(other))]
-        return found[:MOST_ATTEMPTS]
+        return found
 
     def _of_model(self, name: str, model: ModelSettings) -> Iterator[Candidate]:
         for priority in sorted({target.priority for target in model.targets}):

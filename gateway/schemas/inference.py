@@ -8,7 +8,7 @@ import orjson
 from marshmallow import RAISE, Schema, fields, validate
 
 from gateway.errors import InvalidField
-from gateway.model import ChatRequest, Completion, Message, Target, Usage, usd
+from gateway.model import Answer, ChatRequest, Message, usd
 from gateway.schemas.fields import NotBlank, StrictBoolean, StrictInteger, StrictNumber, load
 
 LARGEST_CAP = 2**31 - 1
@@ -47,19 +47,18 @@ def read(document: dict[str, Any]) -> ChatRequest:
     )
 
 
-def write(
-    completion: Completion, usage: Usage, cost_nano: int | None, target: Target, duration_ms: int, request_id: str
-) -> bytes:
+def write(answer: Answer, duration_ms: int, request_id: str) -> bytes:
     """The answer's JSON, its fields in the order of the contract, the cost as a plain decimal."""
+    usage, cost_nano = answer.usage, answer.cost_nano
     return orjson.dumps(
         {
-            "response": completion.text,
+            "response": answer.completion.text,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "estimated_cost_usd": None if cost_nano is None else orjson.Fragment(usd(cost_nano)),
             "duration_ms": duration_ms,
-            "model": str(target),
-            "cached": False,
+            "model": str(answer.target),
+            "cached": answer.cached,
             "usage_source": usage.source,
             "request_id": request_id,
         }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gateway import draining
+
 State = Literal["ok", "degraded", "down"]
-Status = Literal["ready", "degraded"]
+Status = Literal["ready", "degraded", "draining"]
 
 
 class Health:
@@ -22,7 +24,13 @@ class Health:
         """Remember how the latest call to a provider ended."""
         self._checks[f"provider:{name}"] = state
 
+    def cache(self, works: bool) -> None:
+        """Remember how the cache was found."""
+        self._checks["cache"] = "ok" if works else "down"
+
     def report(self) -> tuple[Status, dict[str, State]]:
         """The overall status, and the state of each dependency."""
-        ready = all(state == "ok" for state in self._checks.values())
-        return ("ready" if ready else "degraded"), dict(self._checks)
+        checks = dict(self._checks)
+        if draining.begun():
+            return "draining", checks
+        return ("ready" if all(state == "ok" for state in checks.values()) else "degraded"), checks

@@ -5,27 +5,18 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from gateway.accounting.costs import Costs
 from gateway.accounting.tokens import TokenCounter
+from gateway.cache.responses import ResponseCache
 from gateway.errors import GatewayError, StaleConnection, UpstreamError, UpstreamTimeout
-from gateway.model import ChatRequest, Completion, Target, Usage
+from gateway.model import Answer, CachePolicy, Caller, ChatRequest, Completion, Target, Usage
 from gateway.providers.base import Call, Provider
 from gateway.routing.router import MOST_ATTEMPTS, Candidate, Router
 from gateway.services.health import Health
 from gateway.telemetry.logs import log_failed_attempt
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A settled answer. `cost_nano` is None for a model without a price."""
-
-    completion: Completion
-    usage: Usage
-    cost_nano: int | None
-    target: Target
 
 
 class Inference:
@@ -36,6 +27,8 @@ class Inference:
         providers: the configured providers by name.
         costs: prices answers.
         tokens: counts where a provider does not.
+        cache: answers that were bought before.
+        metrics: counts attempts.
         health: is told how each provider's latest call ended.
         keep_prompts: record prompts and answers for the log.
     """
@@ -46,6 +39,8 @@ class Inference:
         providers: Mapping[str, Provider],
         costs: Costs,
         tokens: TokenCounter,
+        cache: ResponseCache,
+        metrics: Metrics,
         health: Health,
         keep_prompts: bool,
     ) -> None:
@@ -53,14 +48,20 @@ class Inference:
         self._providers = providers
         self._costs = costs
         self._tokens = tokens
+        self._cache = cache
+        self._metrics = metrics
         self._health = health
         self._keep_prompts = keep_prompts
 
-    def complete(self, request: ChatRequest, record: RequestRecord, deadline: float | None = None) -> Answer:
-        """Get a whole answer: resolve the model, then try its targets in order until one answers.
+    def complete(
+        self, request: ChatRequest, caller: Caller, policy: CachePolicy, record: RequestRecord, deadline: float | None
+    ) -> Answer:
+        """Get a whole answer: resolve the model, look in the cache, then try its targets in order until one answers.
 
         Args:
             request: what the client asks.
+            caller: who asks.
+            policy: how the cache may be used.
             record: gets everything worth logging.
             deadline: monotonic seconds at which the client stops waiting, or None.
 
@@ -69,55 +70,66 @@ class Inference:
         """
         record.user_id, record.requested_model = request.user_id, request.model and request.model[:256]
         candidates = self._router.candidates(request.model)
+        slot = self._cache.slot(caller.tenant, map(str, candidates), request, policy)
+        record.cache = "miss" if slot.policy.read else "bypass"
+        if kept := slot.get():
+            record.cache = "hit"
+            return self._close(request, kept, record)
         call_id = uuid.uuid4().hex
         while True:
             candidate = candidates.pop(0)
             record.attempts += 1
             try:
-                completion = self._attempt(request, candidate, Call(call_id, record.attempts, deadline), record)
+                completion = self._attempt(request, candidate.target, Call(call_id, record.attempts, deadline), record)
             except GatewayError as error:
                 if isinstance(error, StaleConnection):
                     candidates.insert(0, candidate)  # nothing was answered: the same target, on another connection
+                elif error.retryable and candidates:
+                    self._metrics.fallback()
                 if not error.retryable or not candidates or record.attempts == MOST_ATTEMPTS:
                     raise
             else:
-                return self._close(request, candidate, completion, record)
+                answer = self._priced(request, candidate, completion)
+                slot.put(answer)
+                return self._close(request, answer, record)
 
-    def _attempt(self, request: ChatRequest, candidate: Candidate, call: Call, record: RequestRecord) -> Completion:
-        target = candidate.target
+    def _attempt(self, request: ChatRequest, target: Target, call: Call, record: RequestRecord) -> Completion:
         record.model, record.provider = target.model, target.provider
-        sent = time.monotonic()
+        sent, outcome = time.monotonic(), "success"
         try:
             completion = self._providers[target.provider].complete(request, target.model, call)
-        except (UpstreamError, UpstreamTimeout) as error:
-            log_failed_attempt(record, error.code, error.detail)
-            if not call.expired:  # a client's own deadline says nothing about the provider
-                self._health.provider(target.provider, "down")
+        except GatewayError as error:
+            outcome = error.code
+            if isinstance(error, UpstreamError | UpstreamTimeout):
+                log_failed_attempt(record, error.code, error.detail)
+                if not call.expired:  # a client's own deadline says nothing about the provider
+                    self._health.provider(target.provider, "down")
             raise
         else:
             self._health.provider(target.provider, "ok")
             return completion
         finally:
-            record.upstream_seconds += time.monotonic() - sent
+            seconds = time.monotonic() - sent
+            record.upstream_seconds += seconds
+            self._metrics.attempt(target.provider, target.model, outcome, seconds)
 
-    def _close(
-        self, request: ChatRequest, candidate: Candidate, completion: Completion, record: RequestRecord
-    ) -> Answer:
-        """Price the answer and write down what came of it."""
+    def _priced(self, request: ChatRequest, candidate: Candidate, completion: Completion) -> Answer:
         target = candidate.target
-        usage = completion.usage or self._counted(request, completion, target)
-        cost = self._costs.of(usage, target, candidate.alias)
-        record.usage, record.cost_nano = usage, cost
+        usage = completion.usage or Usage(
+            prompt_tokens=self._tokens.count_messages(request.messages, target.model),
+            completion_tokens=self._tokens.count(completion.text, target.model),
+            source="counted",
+        )
+        return Answer(completion, usage, self._costs.of(usage, target, candidate.alias), target)
+
+    def _close(self, request: ChatRequest, answer: Answer, record: RequestRecord) -> Answer:
+        """Write down what came of the request."""
+        completion, target = answer.completion, answer.target
+        record.model, record.provider, record.cached = target.model, target.provider, answer.cached
+        record.usage, record.cost_nano = answer.usage, answer.cost_nano
         record.finish_reason = completion.finish_reason
         record.upstream_request_id = completion.upstream_request_id
         if self._keep_prompts:
             record.prompt = "\n".join(message.content for message in request.messages)
             record.response = completion.text
-        return Answer(completion, usage, cost, target)
-
-    def _counted(self, request: ChatRequest, completion: Completion, target: Target) -> Usage:
-        return Usage(
-            prompt_tokens=self._tokens.count_messages(request.messages, target.model),
-            completion_tokens=self._tokens.count(completion.text, target.model),
-            source="counted",
-        )
+        return answer

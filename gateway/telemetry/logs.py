@@ -7,7 +7,10 @@ blotted out of every value at this last point before the sink.
 from __future__ import annotations
 
 import logging.config
+import logging.handlers
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -57,10 +60,30 @@ class LineFormatter(JsonFormatter):
         return redacted
 
 
+class LogFile(logging.handlers.WatchedFileHandler):
+    """A file that may be rotated. What it does not take goes to standard error, and nobody fails for it.
+
+    Attributes:
+        failed: called for every line that it did not take.
+    """
+
+    failed: Callable[[], None] = staticmethod(lambda: None)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # of opening; the base class hands those of writing to handleError
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        print(self.format(record), file=sys.stderr, flush=True)
+        self.failed()
+
+
 def logging_config(settings: Settings) -> dict[str, Any]:
     """`logging.config.dictConfig`'s dictionary; Gunicorn takes the same one as `logconfig_dict`."""
     to_stdout = {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
-    to_file = {"class": "logging.handlers.WatchedFileHandler", "filename": settings.log_file}
+    to_file = {"()": LogFile, "filename": settings.log_file, "delay": True}
     logger = {"level": settings.log_level, "handlers": ["lines"], "propagate": False}
     return {
         "version": 1,

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
 from flask import Flask
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import values as storage
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_flask_exporter import PrometheusMetrics
 
 from gateway import __version__
+from gateway.concurrency import off_the_loop
+from gateway.model import NANO_PER_USD
+from gateway.telemetry import metric_files
+from gateway.telemetry.record import RequestRecord
+
+NONE, OTHER = "none", "other"  # label values: nothing to name; a name that nobody configured
+
+_OURS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)  # seconds: what the gateway adds
+_CALLS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds: models' answers
+_NANO = "llm_gateway_cost_nano_usd"  # counted in whole numbers, divided once on output
+_KINDS = {"prompt": "prompt_tokens", "cached": "cached_tokens", "cache_write": "cache_write_tokens",
+          "completion": "completion_tokens", "reasoning": "reasoning_tokens"}  # fmt: skip
 
 disable_created_metrics()  # a second series beside each counter, which nobody asked for
+if metric_files.directory():
+    storage.ValueClass = storage.MultiProcessValue(metric_files.owner)
 
 
 def degraded_counter(registry: CollectorRegistry) -> Counter:
@@ -24,40 +45,120 @@ def degraded_counter(registry: CollectorRegistry) -> Counter:
 class Metrics:
     """The gateway's counters, in a registry of their own so that two applications in one process do not meet.
 
-    Under Gunicorn the values live in files of PROMETHEUS_MULTIPROC_DIR, and any worker's `/metrics` is the sum.
+    Under Gunicorn the values live in the files of `metric_files`, and any worker's `/metrics` is the sum.
 
     Args:
-        known_models: the model names that may be label values; every other name is `other`.
+        model_label: the label of a provider's model; must have few answers, whatever clients ask for.
     """
 
-    def __init__(self, known_models: frozenset[str]) -> None:
-        self._known_models = known_models
-        self.registry = CollectorRegistry()
+    def __init__(self, model_label: Callable[[str, str], str]) -> None:
+        self._model_label = model_label
+        self._registry = registry = CollectorRegistry()
+        self._scraping = threading.Lock()
         self.exporter = PrometheusMetrics.for_app_factory(
-            path=None, group_by="url_rule", registry=self.registry, excluded_paths=["^/$"]
+            path=None, group_by="url_rule", registry=registry, excluded_paths=["^/$"], buckets=_CALLS
         )
-        self._unpriced = Counter(
-            "llm_gateway_unpriced_requests_total",
-            "Answers of models without a price, whose cost is therefore not known.",
-            ["model"],
-            registry=self.registry,
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"llm_gateway_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: Iterable[float], *labels: str) -> Histogram:
+            return Histogram(f"llm_gateway_{name}_seconds", text, labels, registry=registry, buckets=tuple(buckets))
+
+        caller = ("tenant", "model", "provider")
+        self._requests = counter("requests_total", "Requests that need a key.", "endpoint", *caller, "outcome")
+        self._tokens = counter("tokens_total", "Tokens bought.", *caller, "kind")
+        self._cost = Counter(_NANO, "Their cost in USD.", caller, registry=registry)
+        self._unpriced = counter("unpriced_requests_total", "Answers of models without a price.", "model")
+        self._refused = counter("auth_failures_total", "Requests without a valid credential.", "reason")
+        self._cache = counter("cache_requests_total", "How requests met the response cache.", "result")
+        self._fallbacks = counter("fallbacks_total", "Attempts at another target than the first.")
+        self._attempts = counter("upstream_requests_total", "Calls of providers.", "provider", "model", "outcome")
+        self._degraded = degraded_counter(registry)
+        self._duration = histogram("request_duration", "Time to the whole answer.", _CALLS, "endpoint")
+        self._overhead = histogram("overhead", "The gateway's own share of it.", _OURS)
+        self._upstream = histogram("upstream_duration", "Time of a provider's call.", _CALLS, "provider", "model")
+        self.inflight = Gauge(
+            "llm_gateway_inflight_requests", "Requests being answered.", registry=registry, multiprocess_mode="livesum"
         )
         Gauge(
-            "llm_gateway_build_info",
-            "The running version.",
-            ["version"],
-            registry=self.registry,
-            multiprocess_mode="max",
+            "llm_gateway_build_info", "The running version.", ["version"], registry=registry, multiprocess_mode="max"
         ).labels(__version__).set(1)
 
     def init_app(self, app: Flask) -> None:
         self.exporter.init_app(app)
 
-    def text(self) -> str:
-        """Everything in Prometheus' text format, all workers summed."""
-        text: str = self.exporter.generate_metrics("")[0]
-        return text
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format, all workers summed, worked out where it holds no request up."""
+        directory = metric_files.directory()
+        if not directory:
+            return generate_latest(_Listed(self._registry.collect()))
+        with self._scraping:  # one at a time: several would take the interpreter from the requests between them
+            return off_the_loop(lambda: _text_of_all(directory))
 
-    def unpriced(self, model: str) -> None:
-        """Count an answer without a price. `model` is `provider/model`."""
-        self._unpriced.labels(model if model in self._known_models else "other").inc()
+    def request(self, endpoint: str, record: RequestRecord) -> None:
+        """Count a finished request, and the tokens and the cost of its answer.
+
+        Args:
+            endpoint: its route.
+            record: what is known of it.
+        """
+        named = OTHER if record.requested_model else NONE
+        model = self._model_label(record.provider or "", record.model) if record.model else named
+        caller = (record.tenant or NONE, model, record.provider or NONE)
+        self._requests.labels(endpoint, *caller, record.error_code or "success").inc()
+        self._duration.labels(endpoint).observe(record.duration_ms / 1000)
+        self._overhead.observe(record.overhead_ms / 1000)
+        if record.cache:
+            self._cache.labels(record.cache).inc()
+        if record.usage and not record.cached:
+            for kind, name in _KINDS.items():
+                if tokens := getattr(record.usage, name):
+                    self._tokens.labels(*caller, kind).inc(tokens)
+        if record.cost_nano:
+            self._cost.labels(*caller).inc(record.cost_nano)
+
+    def attempt(self, provider: str, model: str, outcome: str, seconds: float) -> None:
+        """Count a call of a provider. `outcome` is `success` or an error's code."""
+        label = self._model_label(provider, model)
+        self._attempts.labels(provider, label, outcome).inc()
+        self._upstream.labels(provider, label).observe(seconds)
+
+    def fallback(self) -> None:
+        """Count an attempt at another target than the request's first."""
+        self._fallbacks.inc()
+
+    def refused(self, reason: str) -> None:
+        """Count a request without a valid credential: `missing` or `invalid`."""
+        self._refused.labels(reason).inc()
+
+    def degraded(self, dependency: str) -> None:
+        """Count a failure that did not stop the gateway."""
+        self._degraded.labels(dependency).inc()
+
+    def unpriced(self, provider: str, model: str) -> None:
+        """Count an answer without a price."""
+        self._unpriced.labels(self._model_label(provider, model)).inc()
+
+
+class _Listed:
+    """Metrics as a registry shows them, the cost in USD."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._metrics:
+            if metric.name == _NANO:
+                metric.name = "llm_gateway_cost_usd"
+                metric.samples = [
+                    sample._replace(name="llm_gateway_cost_usd_total", value=sample.value / NANO_PER_USD)
+                    for sample in metric.samples
+                ]
+            yield metric
+
+
+def _text_of_all(directory: Path) -> bytes:
+    """The text of all workers' files. It runs beside the event loop, and so touches no lock and no log."""
+    files = [str(path) for path in directory.glob("*.db")]
+    return generate_latest(_Listed(MultiProcessCollector.merge(files)))

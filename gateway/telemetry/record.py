@@ -15,6 +15,7 @@ class RequestRecord:
 
     Attributes:
         started: monotonic seconds.
+        cache: how it met the response cache: hit, miss or bypass; `cached` says whether the answer is from there.
         requested_model: the name that the client asked for; `model` is the provider's.
         upstream_seconds: time spent waiting for providers, all attempts together.
         prompt, response: filled only where the operator logs prompts.
@@ -24,6 +25,7 @@ class RequestRecord:
     method: str
     path: str
     client: str | None = None
+    client_address: str | None = None
     trace_id: str | None = None
     session_id: str | None = None
     started: float = field(default_factory=time.monotonic)
@@ -35,6 +37,7 @@ class RequestRecord:
     model: str | None = None
     provider: str | None = None
     stream: bool = False
+    cache: str | None = None
     cached: bool = False
     attempts: int = 0
     upstream_seconds: float = 0.0
@@ -76,5 +79,5 @@ _TOKENS = tuple(entry.name for entry in fields(Usage) if entry.name.endswith("_t
 _AS_THEY_ARE = (
     "request_id", "trace_id", "method", "path", "status", "tenant", "key_id", "user_id", "requested_model", "model",
     "provider", "stream", "cached", "attempts", "ttft_ms", "finish_reason", "upstream_request_id", "session_id",
-    "client", "error_code",
+    "client", "client_address", "error_code",
 )  # fmt: skip

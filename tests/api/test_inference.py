@@ -82,7 +82,7 @@ def test_a_model_without_a_price_costs_null_and_is_counted_and_told_once(
     assert [record.getMessage() for record in caplog.records] == [
         "openai/our-own has no price: its cost is not known. Give it one under models: … price:"
     ]
-    assert b'llm_gateway_unpriced_requests_total{model="openai/our-own"} 4.0' in client.get("/metrics").data
+    assert b'llm_gateway_unpriced_requests_total{model="our-own"} 4.0' in client.get("/metrics").data
 
 
 def test_an_unpriced_model_that_nobody_configured_is_counted_as_other(make_app: MakeApp, upstream: Upstream) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,33 @@ GOOD = {"x-api-key": KEY}
 ASK = {"prompt": "Hello", "user_id": "u-1"}
 
 
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
 class Service:
     """A running gateway. Its files are in `directory`; it ends with the test."""
 
-    def __init__(self, directory: Path, worker: str, variables: dict[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        worker: str,
+        variables: dict[str, str],
+        port: int = 0,
+        files: int = 0,
+        app: str = "wsgi:app",
+    ) -> None:
+        """`port` is any free one if not given; `files` limits how many a process may open."""
         self.directory = directory
         self.output = directory / "stdout"
         self.errors = directory / "stderr"
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self._listener.close()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -45,16 +66,18 @@ class Service:
             "PORT": str(self.port),
             "WEB_CONCURRENCY": "2",
             "GRACEFUL_TIMEOUT": "10",
+            "DRAIN_DELAY": "0",
             **variables,
         }
         self._size = int(environment["WEB_CONCURRENCY"] or 2)
         with self.output.open("wb") as output, self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [*command, "wsgi:app"],
+                [*command, app],
                 cwd=directory,
                 env={name: value for name, value in environment.items() if value},
                 stdout=output,
                 stderr=errors,
+                preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None,
             )
 
     def wait_until_ready(self, seconds: float = 20) -> Service:
@@ -81,16 +104,26 @@ class Service:
 
     def raw(self, data: bytes) -> tuple[int, dict[str, Any]]:
         """Send bytes as they are; the status and the JSON body of what comes back."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        answer = self.raw_answer(data)
+        return answer.status, answer.json()
+
+    def raw_answer(self, data: bytes, timeout: float = 10) -> Answer:
+        """Send bytes as they are; what comes back."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
             with contextlib.suppress(OSError):  # the service may answer and close before it has read everything
                 connection.sendall(data)
             with connection.makefile("rb") as stream:
                 status = int(stream.readline().split()[1])
-                length = 0
-                while (line := stream.readline()) not in (b"\r\n", b""):
-                    name, _, value = line.partition(b":")
-                    length = int(value) if name.lower() == b"content-length" else length
-                return status, json.loads(stream.read(length))
+                headers = {}
+                while (line := stream.readline().decode("latin-1").strip()) != "":
+                    name, _, value = line.partition(":")
+                    headers[name.lower()] = value.strip()
+                return Answer(status, headers, stream.read(int(headers.get("content-length", 0))))
+
+    def ready(self) -> tuple[int, Any]:
+        """The status code and the status of readiness."""
+        answer = requests.get(f"{self.url}/health/ready", timeout=5)
+        return answer.status_code, answer.json()["status"]
 
     def lines(self) -> list[dict[str, Any]]:
         """Everything on standard output; each line must be a JSON object."""
@@ -125,14 +158,23 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Starts services; all of them are stopped at the end, and must stop."""
     started: list[Service] = []
 
-    def start(worker: str = "gevent", yaml: str = "", dotenv: str = "", wait: bool = True, **variables: str) -> Service:
+    def start(
+        worker: str = "gevent",
+        yaml: str = "",
+        dotenv: str = "",
+        wait: bool = True,
+        port: int = 0,
+        files: int = 0,
+        app: str = "wsgi:app",
+        **variables: str,
+    ) -> Service:
         directory = tmp_path / f"service-{len(started)}"
         directory.mkdir()
         if yaml:
             (directory / "gateway.yaml").write_text(yaml)
         if dotenv:
             (directory / ".env").write_text(dotenv)
-        service = Service(directory, worker, variables)
+        service = Service(directory, worker, variables, port, files, app)
         started.append(service)
         return service.wait_until_ready() if wait else service
 

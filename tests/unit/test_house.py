@@ -17,23 +17,26 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From top to bottom; places on one line never import each other.
 LAYERS = (
-    {"master"},
+    {"server"},
     {"app"},
     {"api", "cli"},
     {"services", "schemas"},
-    {"auth", "routing", "accounting"},
-    {"providers"},
+    {"auth", "routing", "accounting", "cache"},
+    {"providers", "stores"},
     {"telemetry"},
     {"config", "errors"},
-    {"model", "wording", "concurrency"},
+    {"model", "wording", "concurrency", "draining"},
 )
 
 ONLY_IN = {
-    "flask": {"app", "api", "cli", "telemetry"},
+    "flask": {"app", "api", "cli", "cache", "telemetry"},
+    "flask_caching": {"cache"},
     "werkzeug": {"api"},
     "requests": {"providers/http"},
     "urllib3": {"providers/http", "providers/connection"},
-    "gunicorn": {"api/body"},
+    "gunicorn": {"api/body", "server"},
+    "lmdb": {"stores"},
+    "redis": {"stores"},
     "gevent": {"concurrency"},
     "marshmallow": {"config", "schemas", "providers/offline"},
 }

@@ -24,7 +24,7 @@ CONTRACT = {
     "time", "level", "message", "request_id", "trace_id", "method", "path", "status", "duration_ms", "overhead_ms",
     "tenant", "key_id", "user_id", "model", "provider", "stream", "cached", "attempts", "prompt_tokens",
     "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "estimated_cost_usd",
-    "usage_source", "ttft_ms", "finish_reason", "upstream_request_id", "session_id", "client", "error_code",
+    "usage_source", "ttft_ms", "finish_reason", "upstream_request_id", "session_id", "client", "client_address", "error_code",
 }  # fmt: skip
 
 

@@ -7,9 +7,9 @@ reads files, on SIGHUP a broken one leaves the last good configuration in force,
 from __future__ import annotations
 
 import logging
+import resource
 import shlex
 import sys
-from dataclasses import replace
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -22,22 +22,24 @@ from gateway.telemetry.metrics import degraded_counter
 
 log = logging.getLogger(__name__)
 
+_MOST_FILES = 65_536
+_MOST_CONNECTIONS = 10_000
+_OTHER_FILES = 32
+
 _BODY = """-H 'content-type: application/json' -d '{"prompt": "Hello!", "user_id": "me"}'"""
 _degraded = degraded_counter(CollectorRegistry())
-_boot: Settings | None = None
 
 
 def settings() -> Settings:
     """Read the configuration, at start and on SIGHUP.
 
     Returns:
-        The settings in force: the new ones, or on SIGHUP the last good ones; the address and the number of workers
-        are always those of the start.
+        The settings in force: the new ones, or on SIGHUP the last good ones.
 
     Raises:
         SystemExit: at start, with every mistake on standard error.
     """
-    global _boot
+    first = not snapshot.loaded()
     try:
         current = snapshot.reload(_build)
     except ConfigError as error:
@@ -45,11 +47,10 @@ def settings() -> Settings:
     if snapshot.reload_error:
         _degraded.labels("configuration").inc()
         log.error("not reloaded, the last good configuration stays in force: %s", snapshot.reload_error)
-    elif _boot:
+    elif not first:
         log.info("configuration reloaded")
         warn(current)
-    _boot = _boot or current
-    return replace(current, host=_boot.host, port=_boot.port, workers=_boot.workers)
+    return current
 
 
 def _build(new: Settings) -> None:
@@ -101,3 +102,15 @@ The gateway listens on http://{host}:{port}; {current.default_model} answers whe
 
 curl -sS 'http://{host}:{port}/inference' -H "x-api-key: {key}" {_BODY}
 """
+
+
+def most_connections() -> int:
+    """Raise the soft limit of open files, and say how many connections a worker may then have.
+
+    Each may need a second one, to a provider; what a worker holds besides is set aside.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(1, min(_MOST_CONNECTIONS, (max(soft, wanted) - _OTHER_FILES) // 2))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.config import Settings
-from gateway.master import hint
+from gateway.server.master import hint
 
 MakeSettings = Callable[..., Settings]
 

@@ -1,0 +1,134 @@
+"""The two backends of Flask-Caching, named to it by their dotted paths. Both hold plain bytes.
+
+Reading and writing raise StoreError; what to do about it is for `responses` to say.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask_caching.backends.base import BaseCache
+
+from gateway.concurrency import Expired, off_the_loop_within
+from gateway.config import Secret
+from gateway.stores import StoreError
+from gateway.stores.embedded import Environment, Full, Transaction, open_environment
+from gateway.stores.redis import RedisServer
+
+PATIENCE = 0.05  # seconds that any operation may take
+LARGEST = 2**20  # bytes of a value; a larger one is not kept
+
+_MAP = 256 * 2**20  # bytes that the embedded cache may take on the disk
+_BUDGET = 128 * 2**20  # of them for values, which leaves room for pages that are half full
+_EXPIRY = struct.Struct(">Q")  # milliseconds of the boot's monotonic clock, which nobody can set
+_MOST_SWEPT = 100  # expired entries that one writer clears away
+_PREFIX = "llm-gateway:cache:"
+
+
+class EmbeddedCache(BaseCache):
+    """All workers of a host on one LMDB environment. Where there is no room, what would expire first goes first.
+
+    Args:
+        data_dir: the directory of all embedded state.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__()
+        self._data_dir = data_dir
+
+    @classmethod
+    def factory(cls, app: Flask, config: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> EmbeddedCache:
+        return cls(config["CACHE_DIR"])
+
+    def get(self, key: str) -> bytes | None:
+        env = self._open()
+        found = env.read(lambda transaction: transaction.get(key.encode(), db=env.databases["entries"]))
+        if found is None or _EXPIRY.unpack_from(found)[0] <= _milliseconds():
+            return None
+        return bytes(found[_EXPIRY.size :])
+
+    def set(self, key: str, value: bytes, timeout: int | timedelta | None = None) -> bool:
+        """Keep `value` for `timeout` seconds; False where it is too large to be kept."""
+        if len(value) > LARGEST:
+            return False
+        seconds = self._normalize_timeout(timeout)
+        try:
+            off_the_loop_within(PATIENCE, lambda: self._write(key.encode(), value, seconds))
+        except Expired:
+            raise StoreError("the cache did not take a value in time") from None
+        return True
+
+    def _open(self) -> Environment:
+        """In the worker, when first needed: an environment does not survive a fork."""
+        return open_environment(self._data_dir, "cache", _MAP, ("entries", "expiry", "size"))
+
+    def _write(self, key: bytes, value: bytes, seconds: int) -> None:
+        env = self._open()
+        entry = _EXPIRY.pack(_milliseconds() + 1000 * seconds) + value
+        try:
+            env.write(lambda transaction: _put(transaction, env.databases, key, entry))
+        except Full:  # by our reckoning it is not: its free pages are scattered
+            env.write(lambda transaction: _empty(transaction, env.databases))
+            env.write(lambda transaction: _put(transaction, env.databases, key, entry))
+
+
+def _put(transaction: Transaction, databases: dict[str, Any], key: bytes, entry: bytes) -> None:
+    """Write the entry, after making room for it."""
+    entries, expiry = databases["entries"], databases["expiry"]
+    size = int.from_bytes(transaction.get(b"bytes", b"", db=databases["size"]))
+    replaced = transaction.pop(key, db=entries)
+    if replaced:
+        transaction.delete(bytes(replaced[: _EXPIRY.size]) + key, db=expiry)
+        size -= len(replaced)
+    now, swept, first = _EXPIRY.pack(_milliseconds()), 0, transaction.cursor(db=expiry)
+    while first.first():
+        row = bytes(first.key())
+        if size + len(entry) <= _BUDGET and (row[: _EXPIRY.size] > now or swept == _MOST_SWEPT):
+            break
+        transaction.delete(row, db=expiry)
+        size -= len(transaction.pop(row[_EXPIRY.size :], db=entries) or b"")
+        swept += 1
+    transaction.put(key, entry, db=entries)
+    transaction.put(entry[: _EXPIRY.size] + key, b"", db=expiry)
+    transaction.put(b"bytes", (size + len(entry)).to_bytes(8), db=databases["size"])
+
+
+def _empty(transaction: Transaction, databases: dict[str, Any]) -> None:
+    for database in databases.values():
+        transaction.drop(database, delete=False)
+
+
+def _milliseconds() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+class RedisCache(BaseCache):
+    """All workers of all hosts on one Redis, which forgets by itself.
+
+    Args:
+        url: where it is.
+    """
+
+    def __init__(self, url: Secret) -> None:
+        super().__init__()
+        self._server = RedisServer(url.reveal(), PATIENCE)
+
+    @classmethod
+    def factory(cls, app: Flask, config: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> RedisCache:
+        return cls(config["CACHE_REDIS_URL"])
+
+    def get(self, key: str) -> bytes | None:
+        found = self._server.run(lambda client: client.get(_PREFIX + key))
+        return found if isinstance(found, bytes) else None
+
+    def set(self, key: str, value: bytes, timeout: int | timedelta | None = None) -> bool:
+        """Keep `value` for `timeout` seconds; False where it is too large to be kept."""
+        if len(value) > LARGEST:
+            return False
+        self._server.run(lambda client: client.set(_PREFIX + key, value, ex=self._normalize_timeout(timeout)))
+        return True

@@ -1,0 +1,91 @@
+"""Gunicorn's master process, where ours behaves otherwise: how it stops, reloads, and heals."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from gunicorn.arbiter import Arbiter
+
+from gateway import draining
+from gateway.config import snapshot
+from gateway.server.worker import OurWorker
+
+_PAUSE = 1.0  # seconds before another worker is tried after one that could not start
+_NO_CODE = -1  # no process ends with it
+
+
+class Master(Arbiter):  # type: ignore[misc]
+    """An arbiter that never stands still.
+
+    Gunicorn's own waits on SIGHUP until the last old worker has finished, for as long as the longest call, and
+    neither heals nor stops meanwhile; here workers that finish their last calls are merely no longer counted.
+    """
+
+    was_up = False
+
+    @classmethod
+    def take_over(cls, arbiter: Arbiter) -> None:
+        """Make `arbiter`, which Gunicorn has built and not started, one of this class.
+
+        Raises:
+            SystemExit: it is to run workers that are not ours.
+        """
+        if not issubclass(arbiter.worker_class, OurWorker):
+            raise SystemExit(f"worker class {arbiter.cfg.settings['worker_class'].get()}: must be gevent or gthread")
+        arbiter.__class__ = cls
+
+    def handle_term(self) -> None:
+        """Answer 503 on readiness and serve on for the drain delay, then stop as Gunicorn does.
+
+        A second SIGTERM ends the wait; SIGINT and SIGQUIT stop at once.
+        """
+        draining.begin()
+        delay = snapshot.current().drain_delay
+        self.log.info("draining: serving on for %d s", delay)
+        until = time.monotonic() + delay
+        while (left := until - time.monotonic()) > 0:
+            for number in self.wait_for_signals(timeout=min(left, 1.0)):
+                if number == signal.SIGTERM:
+                    until = 0
+                elif number in (signal.SIGINT, signal.SIGQUIT):
+                    self.handle_quit()
+                elif number == signal.SIGCHLD:
+                    self.handle_chld()
+            self.murder_workers()
+            self.manage_workers()
+        super().handle_term()
+
+    def reload(self) -> None:
+        """Start workers with the new configuration; the old ones leave as soon as these are up."""
+        self.app.reload()
+        self.setup(self.app)
+        self.log.reopen_files()
+        for worker in self.WORKERS.values():
+            worker.retiring = True
+        self.manage_workers()
+
+    def manage_workers(self) -> None:
+        """Keep as many workers as configured, not counting those that are on their way out."""
+        workers = sorted(self.WORKERS.values(), key=lambda worker: worker.age)
+        current = [worker for worker in workers if not worker.retiring]
+        for worker in current[: max(0, len(current) - self.num_workers)]:
+            worker.retiring = True
+        for _ in range(self.num_workers - len(current)):
+            self.spawn_worker()
+        replaced = all(worker.is_up() for worker in self.WORKERS.values() if not worker.retiring)
+        for worker in workers:
+            if worker.retiring and not worker.told and (replaced or not worker.is_up()):
+                worker.told = True
+                self.kill_worker(worker.pid, signal.SIGTERM)
+
+    def reap_workers(self) -> None:
+        """Bury dead workers. One that could not start ends the service only where none ever could."""
+        if not self.was_up and any(worker.is_up() for worker in self.WORKERS.values()):
+            self.was_up = True
+            self.WORKER_BOOT_ERROR = self.APP_LOAD_ERROR = _NO_CODE
+        starting = [worker.pid for worker in self.WORKERS.values() if not (worker.is_up() or worker.told)]
+        super().reap_workers()
+        if any(pid not in self.WORKERS for pid in starting):
+            self.log.critical("a worker could not start; the next try is in %d s", _PAUSE)
+            time.sleep(_PAUSE)

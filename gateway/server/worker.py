@@ -1,0 +1,121 @@
+"""Gunicorn's workers, with our answers to what is no HTTP, and with what the master keeps of each."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+import uuid
+from typing import Any
+
+import orjson
+from gunicorn import workers
+from gunicorn.http import errors as http
+from gunicorn.workers.base import Worker
+from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
+from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
+
+from gateway.api.body import linger
+from gateway.api.errors import describe
+from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
+from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
+from gateway.telemetry.logs import log_request
+from gateway.telemetry.record import RequestRecord
+
+log = logging.getLogger(__name__)
+
+_ERRORS: tuple[tuple[type[Exception], type[GatewayError]], ...] = (
+    (http.ConfigurationProblem, GatewayError),
+    (http.InvalidResponseHeader, GatewayError),
+    (http.InvalidResponseHeaderName, GatewayError),
+    (http.LimitRequestLine, UriTooLong),
+    (http.LimitRequestHeaders, HeadersTooLarge),
+    (http.UnsupportedTransferCoding, UnsupportedCoding),
+    (http.ExpectationFailed, UnsupportedExpectation),
+    (http.ParseException, InvalidHttp),
+)
+_REASONS = {400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed", 431: "Request Header Fields Too Large",
+            500: "Internal Server Error", 501: "Not Implemented"}  # fmt: skip
+
+
+class OurWorker(Worker):  # type: ignore[misc]
+    """What both kinds of worker have in common.
+
+    Attributes:
+        slot: which metric files it counts in; None for none.
+        retiring: the master counts it no longer: others have taken, or will take, its place.
+        told: the master has sent it its SIGTERM.
+    """
+
+    slot: int | None = None
+    retiring = False
+    told = False
+
+    def is_up(self) -> bool:
+        """Whether it has begun to serve: its file has the time of its latest sign of life, on the monotonic clock,
+        and until the first one the time of day, which is later by decades."""
+        return bool(self.tmp.last_update() <= time.monotonic())
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer what Gunicorn could not parse, or what escaped from the application, as any other error."""
+        error = next((ours for theirs, ours in _ERRORS if isinstance(exc, theirs)), GatewayError)()
+        record = RequestRecord(uuid.uuid4().hex, getattr(req, "method", None) or "-", getattr(req, "path", None) or "-")
+        record.status, record.error_code = error.status, error.code
+        if error.status == GatewayError.status:
+            log.error("no answer could be given", exc_info=exc, extra={"request_id": record.request_id})
+        log_request(record)
+        body = orjson.dumps({"error": describe(error)})
+        head = (
+            f"HTTP/1.1 {error.status} {_REASONS[error.status]}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n"
+            f"X-Content-Type-Options: nosniff\r\nX-Request-ID: {record.request_id}\r\n\r\n"
+        )
+        try:
+            client.sendall(head.encode() + body)
+        except OSError:
+            return  # it has gone
+        linger(client)
+
+
+class GeventWorker(OurWorker, GunicornGeventWorker):  # type: ignore[misc]
+    """The default: a greenlet for each connection."""
+
+
+class ThreadWorker(OurWorker, GunicornThreadWorker):  # type: ignore[misc]
+    """A pool of threads, for behind a proxy that buffers requests: a slow client holds a thread."""
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Also close the listeners once it stops: the kernel would go on accepting for a worker that never answers."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
+    def is_parent_alive(self) -> bool:
+        """Also stop accepting where the master is dead, whose successor needs the address."""
+        if not super().is_parent_alive():
+            self.alive = False
+        return bool(self.alive)
+
+
+def install() -> None:
+    """Let `gevent` and `gthread`, as an operator writes them, mean these workers."""
+    workers.SUPPORTED_WORKERS.update(
+        gevent=f"{__name__}.{GeventWorker.__name__}", gthread=f"{__name__}.{ThreadWorker.__name__}"
+    )
+
+
+def before_request(worker: Worker, req: Any) -> None:
+    """Let the application close the connection after a body that it does not read (`api.body`), and refuse HTTP/1.1
+    without a Host, as RFC 9112 section 3.2 demands.
+
+    Args:
+        worker: Gunicorn's, serving.
+        req: Gunicorn's, parsed.
+
+    Raises:
+        InvalidHeader: there is no Host.
+    """
+    req.body.message = req
+    if req.version >= (1, 1) and not any(name == "HOST" for name, _ in req.headers):
+        raise http.InvalidHeader("HOST", req=req)

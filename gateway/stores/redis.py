@@ -1,0 +1,42 @@
+"""Redis, for several hosts: no retries and short deadlines, since a slow server is worse than a dead one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from gateway.concurrency import Expired, at_most
+from gateway.stores import StoreError
+
+T = TypeVar("T")
+
+
+class RedisServer:
+    """One server, and the pool of connections to it.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`, with the password if there is one.
+        seconds: how long an operation may take.
+    """
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self._seconds = seconds
+        self._client = redis.Redis.from_url(
+            url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0), protocol=2
+        )
+
+    def run(self, work: Callable[[redis.Redis], T]) -> T:
+        """Do `work` with the client.
+
+        Raises:
+            StoreError: the server is down, slow or does not want to; nothing of the address is told.
+        """
+        try:
+            with at_most(self._seconds):
+                return work(self._client)
+        except (redis.RedisError, OSError, Expired) as error:
+            raise StoreError(f"Redis: {type(error).__name__}") from error
