@@ -83,8 +83,11 @@ def post_fork(server, worker):
 
 
 def worker_exit(server, worker):
+    if worker.pid != os.getpid():
+        return  # Gunicorn calls it in the master too, for workers that it did not see die
     if os.getppid() != worker.ppid:  # the master is dead and cannot
         metric_files.remove()
+    our_worker.leave()
 
 
 def child_exit(server, worker):

@@ -73,7 +73,8 @@ class EmbeddedCache(BaseCache):
         try:
             env.write(lambda transaction: _put(transaction, env.databases, key, entry))
         except Full:  # by our reckoning it is not: its free pages are scattered
-            env.write(lambda transaction: _empty(transaction, env.databases))
+            for _ in range(2):  # what one transaction frees, the next but one may use
+                env.write(lambda transaction: _empty(transaction, env.databases))
             env.write(lambda transaction: _put(transaction, env.databases, key, entry))
 
 
@@ -101,6 +102,7 @@ def _put(transaction: Transaction, databases: dict[str, Any], key: bytes, entry:
 def _empty(transaction: Transaction, databases: dict[str, Any]) -> None:
     for database in databases.values():
         transaction.drop(database, delete=False)
+    transaction.put(b"bytes", bytes(8), db=databases["size"])
 
 
 def _milliseconds() -> int:

@@ -11,6 +11,7 @@ from gateway import draining
 from gateway.config import snapshot
 from gateway.server.worker import OurWorker
 
+_PATIENCE = 10.0  # seconds in which workers should be up
 _PAUSE = 1.0  # seconds before another worker is tried after one that could not start
 _NO_CODE = -1  # no process ends with it
 
@@ -23,6 +24,8 @@ class Master(Arbiter):  # type: ignore[misc]
     """
 
     was_up = False
+    _to_reload = False
+    _reloaded = 0.0  # monotonic seconds
 
     @classmethod
     def take_over(cls, arbiter: Arbiter) -> None:
@@ -56,6 +59,18 @@ class Master(Arbiter):  # type: ignore[misc]
             self.manage_workers()
         super().handle_term()
 
+    def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
+        """The signals that came; several reloads are one, which waits until the workers of the last one are up, so
+        that there are never more generations of them than one that starts."""
+        signals: list[int] = super().wait_for_signals(timeout)
+        others = [number for number in signals if number != signal.SIGHUP]
+        self._to_reload |= len(others) < len(signals)
+        starting = any(not (worker.is_up() or worker.retiring) for worker in self.WORKERS.values())
+        if not self._to_reload or (starting and time.monotonic() < self._reloaded + _PATIENCE):
+            return others
+        self._to_reload, self._reloaded = False, time.monotonic()
+        return [*others, signal.SIGHUP]
+
     def reload(self) -> None:
         """Start workers with the new configuration; the old ones leave as soon as these are up."""
         self.app.reload()
@@ -66,18 +81,21 @@ class Master(Arbiter):  # type: ignore[misc]
         self.manage_workers()
 
     def manage_workers(self) -> None:
-        """Keep as many workers as configured, not counting those that are on their way out."""
-        workers = sorted(self.WORKERS.values(), key=lambda worker: worker.age)
-        current = [worker for worker in workers if not worker.retiring]
-        for worker in current[: max(0, len(current) - self.num_workers)]:
+        """Keep as many workers as configured, not counting those on their way out, which leave as others are up."""
+        current = [worker for worker in self._by_age() if not worker.retiring]
+        for worker in current[self.num_workers :]:
             worker.retiring = True
         for _ in range(self.num_workers - len(current)):
             self.spawn_worker()
-        replaced = all(worker.is_up() for worker in self.WORKERS.values() if not worker.retiring)
-        for worker in workers:
-            if worker.retiring and not worker.told and (replaced or not worker.is_up()):
+        serving = [worker for worker in self._by_age() if worker.is_up() and not worker.told][: self.num_workers]
+        for worker in self._by_age():
+            if worker.retiring and not worker.told and worker not in serving:
                 worker.told = True
                 self.kill_worker(worker.pid, signal.SIGTERM)
+
+    def _by_age(self) -> list[OurWorker]:
+        """All workers, the newest first."""
+        return sorted(self.WORKERS.values(), key=lambda worker: worker.age, reverse=True)
 
     def reap_workers(self) -> None:
         """Bury dead workers. One that could not start ends the service only where none ever could."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import sys
 import time
 import uuid
 from typing import Any
@@ -103,6 +105,14 @@ def install() -> None:
     workers.SUPPORTED_WORKERS.update(
         gevent=f"{__name__}.{GeventWorker.__name__}", gthread=f"{__name__}.{ThreadWorker.__name__}"
     )
+
+
+def leave() -> None:
+    """End this process with the code that it is about to end with, without the half second that Python takes to free
+    the price list and the tokenizers one object after the other."""
+    leaving = sys.exc_info()[1]
+    logging.shutdown()
+    os._exit(leaving.code if isinstance(leaving, SystemExit) and isinstance(leaving.code, int) else 0)
 
 
 def before_request(worker: Worker, req: Any) -> None:

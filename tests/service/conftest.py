@@ -52,9 +52,7 @@ class Service:
         self.directory = directory
         self.output = directory / "stdout"
         self.errors = directory / "stderr"
-        self._listener = socket.create_server(("127.0.0.1", port))
-        self.port: int = self._listener.getsockname()[1]
-        self._listener.close()
+        self.port = port or self.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "--pythonpath", str(ROOT)]
         if worker != "gevent":
@@ -79,6 +77,13 @@ class Service:
                 stderr=errors,
                 preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None,
             )
+
+    @staticmethod
+    def free_port() -> int:
+        """A port that nobody listens on, as long as nobody else asks for one."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port: int = listener.getsockname()[1]
+            return port
 
     def wait_until_ready(self, seconds: float = 20) -> Service:
         self.wait_for(lambda: self._answers() and len(self.workers()) == self._size, seconds)
@@ -132,6 +137,11 @@ class Service:
     def workers(self) -> set[int]:
         found = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True, check=False)
         return {int(pid) for pid in found.stdout.split()}
+
+    def metrics_directory(self) -> Path:
+        """Where the workers keep their metrics, from a list of the files that one has mapped."""
+        mapped = Path(f"/proc/{min(self.workers())}/maps").read_text().splitlines()
+        return Path(next(line.split()[-1] for line in mapped if "llm-gateway-metrics-" in line)).parent
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

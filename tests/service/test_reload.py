@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -98,9 +97,9 @@ def test_no_mistake_in_the_file_ends_a_running_service(start: Start) -> None:
     assert service.errors.read_text() == "", "no stack trace"
 
 
-def test_workers_start_even_if_somebody_cleaned_up_the_metrics(start: Start, tmp_path: Path) -> None:
-    service = start(TMPDIR=str(tmp_path))
-    shutil.rmtree(next(tmp_path.glob("llm-gateway-metrics-*")))
+def test_workers_start_even_if_somebody_cleaned_up_the_metrics(start: Start) -> None:
+    service = start()
+    shutil.rmtree(service.metrics_directory())
     old = service.workers()
     os.kill(min(old), signal.SIGKILL)
     service.wait_for(lambda: min(old) not in service.workers())

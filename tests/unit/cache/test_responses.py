@@ -1,0 +1,176 @@
+"""Whatever is wrong with the cache is a miss, counted, and soon costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gateway.cache import responses
+from gateway.cache.entries import encode
+from gateway.cache.responses import ResponseCache
+from gateway.model import Answer, CachePolicy, ChatRequest, Completion, Message, Target, Usage
+from gateway.stores import StoreError
+
+REQUEST = ChatRequest(None, (Message("user", "u"),), "alice")
+USAGE = Usage(5, 4)
+BOUGHT = Answer(Completion("text", "stop", USAGE), USAGE, 42, Target("openai", "gpt-4o-mini"))
+
+
+class Store:
+    """A backend that fails when told to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.fails = False
+        self.asked = 0
+
+    def get(self, key: str) -> bytes | None:
+        self._work()
+        return self.kept.get(key)
+
+    def set(self, key: str, value: bytes, timeout: int) -> bool:
+        self._work()
+        self.kept[key] = value
+        return True
+
+    def _work(self) -> None:
+        self.asked += 1
+        if self.fails:
+            raise StoreError("down")
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(responses, "time", clock)
+    return clock
+
+
+class Watched:
+    def __init__(self, ttl: int = 60) -> None:
+        self.store = Store()
+        self.failures = 0
+        self.works = True
+        self.cache = ResponseCache(self.store, ttl, self._failed, self._state)
+
+    def _failed(self) -> None:
+        self.failures += 1
+
+    def _state(self, works: bool) -> None:
+        self.works = works
+
+    def slot(self, tenant: str = "default", policy: CachePolicy = CachePolicy()) -> responses.Slot:  # noqa: B008
+        return self.cache.slot(tenant, ["t"], REQUEST, policy)
+
+
+def test_an_answer_that_was_kept_is_given_again_to_its_tenant_alone() -> None:
+    watched = Watched()
+    watched.slot().put(BOUGHT)
+    kept = watched.slot().get()
+    assert kept
+    assert kept.completion.text == "text"
+    assert watched.slot("other").get() is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "reads", "stores"),
+    [(CachePolicy(), 1, 1), (CachePolicy(read=False), 0, 1), (CachePolicy(read=False, store=False), 0, 0)],
+)
+def test_only_what_the_client_allows_is_done(policy: CachePolicy, reads: int, stores: int) -> None:
+    watched = Watched()
+    watched.slot(policy=policy).get()
+    assert watched.store.asked == reads
+    watched.slot(policy=policy).put(BOUGHT)
+    assert len(watched.store.kept) == stores
+
+
+def test_without_a_ttl_nothing_is_looked_up_or_kept() -> None:
+    watched = Watched(ttl=0)
+    watched.slot().put(BOUGHT)
+    assert watched.slot().get() is None
+    assert watched.store.asked == 0
+    assert not watched.slot().policy.read
+
+
+@pytest.mark.parametrize("reason", [None, "content_filter", "error", "anything"])
+def test_an_answer_that_did_not_end_by_itself_is_not_kept(reason: str | None) -> None:
+    watched = Watched()
+    watched.slot().put(replace(BOUGHT, completion=Completion("te", reason, USAGE)))
+    assert watched.store.kept == {}
+
+
+@pytest.mark.parametrize("damage", [lambda entry: entry[:-3], lambda entry: b"\x80\x05junk", lambda entry: b""])
+def test_a_corrupt_entry_is_a_counted_miss_that_the_next_answer_replaces(damage: Callable[[bytes], bytes]) -> None:
+    watched = Watched()
+    slot = watched.slot()
+    watched.store.kept[slot.key] = damage(encode(slot.key, BOUGHT))
+    assert slot.get() is None
+    assert (watched.failures, watched.works) == (1, True)
+    slot.put(BOUGHT)
+    assert slot.get()
+
+
+def test_an_entry_from_another_place_is_a_miss() -> None:
+    watched = Watched()
+    mine, theirs = watched.slot(), watched.slot("other")
+    watched.store.kept[mine.key] = encode(theirs.key, BOUGHT)
+    assert mine.get() is None
+
+
+def test_a_failing_store_is_asked_once_and_then_left_alone_for_longer_and_longer(clock: Clock) -> None:
+    watched = Watched()
+    watched.store.fails = True
+    pauses = []
+    for _ in range(7):
+        asked = watched.store.asked
+        assert watched.slot().get() is None
+        assert watched.store.asked == asked + 1
+        started = clock.now
+        while True:
+            clock.now += 0.5
+            if watched.cache._next_try <= clock.now:
+                break
+            watched.slot().get()
+            watched.slot().put(BOUGHT)
+        assert watched.store.asked == asked + 1, "held off"
+        pauses.append(clock.now - started)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    assert (watched.failures, watched.works) == (7, False)
+
+
+def test_while_one_request_tries_a_failed_store_again_others_do_not(clock: Clock) -> None:
+    watched = Watched()
+    watched.store.fails = True
+    watched.slot().get()
+    clock.now += 1
+    others: list[int] = []
+
+    def probing(key: str) -> bytes | None:
+        watched.slot("other").get()
+        others.append(watched.store.asked)
+        return None
+
+    asked = watched.store.asked
+    watched.store.get = probing  # type: ignore[method-assign]
+    watched.slot().get()
+    assert others == [asked]
+
+
+def test_a_store_that_works_again_is_used_again(clock: Clock) -> None:
+    watched = Watched()
+    watched.store.fails = True
+    watched.slot().get()
+    watched.store.fails = False
+    clock.now += 1
+    watched.slot().put(BOUGHT)
+    assert watched.works
+    assert watched.slot().get()
