@@ -14,10 +14,11 @@ from gateway.auth.static_keys import StaticKeys
 from gateway.config import ConfigError, Settings, snapshot
 from gateway.config.schema import OFFLINE
 from gateway.errors import GatewayError
+from gateway.model import State
 from gateway.providers import registry
 from gateway.providers.base import Provider
 from gateway.routing.router import Router
-from gateway.services.health import Health, State
+from gateway.services.health import Health
 from gateway.services.inference import Inference
 from gateway.telemetry.metrics import Metrics
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-State = Literal["ok", "degraded", "down"]
-Status = Literal["ready", "degraded"]
+from gateway.model import State, Status
 
 
 class Health:
