@@ -8,7 +8,7 @@ from flask import Flask
 
 from gateway.accounting import prices, tokens
 from gateway.accounting.costs import Costs
-from gateway.api import errors, health, hooks, inference
+from gateway.api import docs, errors, health, hooks, inference
 from gateway.api import metrics as metrics_api
 from gateway.auth.static_keys import StaticKeys
 from gateway.config import ConfigError, Settings, snapshot
@@ -57,6 +57,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
     app.register_blueprint(metrics_api.blueprint(metrics))
+    app.register_blueprint(docs.blueprint())
     metrics.init_app(app)
     return app
 

@@ -35,6 +35,8 @@ ONLY_IN = {
     "urllib3": {"providers/http", "providers/connection"},
     "gunicorn": {"api/body"},
     "gevent": {"concurrency"},
+    "apispec": {"config", "api/openapi"},
+    "flask_swagger_ui": {"api/docs"},
     "marshmallow": {"config", "schemas", "providers/offline"},
 }
 
