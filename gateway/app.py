@@ -8,7 +8,7 @@ from flask import Flask
 
 from gateway.accounting import prices, tokens
 from gateway.accounting.costs import Costs
-from gateway.api import errors, health, hooks, inference
+from gateway.api import docs, errors, health, hooks, inference
 from gateway.api import metrics as metrics_api
 from gateway.auth.static_keys import StaticKeys
 from gateway.cache import responses
@@ -17,10 +17,11 @@ from gateway.config import ConfigError, Settings, snapshot
 from gateway.config.schema import OFFLINE
 from gateway.config.vendors import VENDORS
 from gateway.errors import GatewayError
+from gateway.model import State
 from gateway.providers import registry
 from gateway.providers.base import Provider
 from gateway.routing.router import Router
-from gateway.services.health import Health, State
+from gateway.services.health import Health
 from gateway.services.inference import Inference
 from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
@@ -77,6 +78,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
     app.register_blueprint(metrics_api.blueprint(metrics))
+    app.register_blueprint(docs.blueprint())
     return app
 
 

@@ -33,13 +33,14 @@ class GatewayError(Exception):
     Args:
         message: one sentence for the client: what is wrong, where, what to do. Never a secret.
         param: the request field at fault, as the client wrote it.
-        code: overrides the class's code, for classes that serve several.
+        code: one of the class's `other_codes` instead of its `code`.
         retry_after: seconds after which another try may succeed.
         detail: what only the operator's log may say.
     """
 
     status = 500
     code = "internal_error"
+    other_codes: tuple[str, ...] = ()  # of a class that serves several
     type = "server_error"
     retryable = False
     default_message = "The gateway failed to handle this request. Quote the request id when you report it."
@@ -64,12 +65,17 @@ class GatewayError(Exception):
 class InvalidRequest(GatewayError):
     status = 400
     code = "invalid_json"
+    other_codes = (
+        "json_too_deep", "duplicate_key", "invalid_number", "invalid_encoding", "invalid_string", "invalid_type",
+        "invalid_value",
+    )  # fmt: skip
     type = "invalid_request_error"
 
 
 class InvalidField(GatewayError):
     status = 400
     code = "invalid_value"
+    other_codes = ("invalid_type", "missing_required_parameter", "unknown_parameter")
     type = "invalid_request_error"
 
 
@@ -152,10 +158,12 @@ class ProviderRefused(GatewayError):
     """The provider's own 4xx about the request, passed on byte for byte.
 
     Args:
-        status: the provider's status, 400 to 499.
+        status: the provider's status, one of `statuses`.
         body: the provider's JSON body.
     """
 
+    # 401, 402 and 403 speak of the gateway's own account, 429 of its quota.
+    statuses = frozenset({400, 404, 409, 413, 415, 422})
     type = "invalid_request_error"
     code = "provider_refused"
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 UsageSource = Literal["provider", "counted", "cache"]
+State = Literal["ok", "degraded", "down"]  # of one thing that the gateway depends on
+Status = Literal["ready", "degraded", "draining"]  # of the gateway
 
 NANO_PER_USD = 1_000_000_000
 

@@ -8,22 +8,33 @@ import orjson
 from flask import Blueprint, Response
 
 from gateway import __version__
+from gateway.api.openapi import describe
+from gateway.schemas.answers import HealthSchema, IndexSchema, ReadinessSchema
 from gateway.services.health import Health
+
+_DRAINING = {
+    "description": "Draining: about to stop, send no more requests here",
+    "content": {"application/json": {"schema": ReadinessSchema}},
+}
 
 
 def blueprint(health: Health) -> Blueprint:
     routes = Blueprint("health", __name__)
 
     @routes.get("/")
+    @describe("What this is", answer=IndexSchema)
     def index() -> Response:
-        return _json({"service": "llm-gateway", "version": __version__, "health": "/health", "inference": "/inference"})
+        paths = {"health": "/health", "inference": "/inference", "docs": "/docs"}
+        return _json({"service": "llm-gateway", "version": __version__, **paths})
 
     @routes.get("/health")
     @routes.get("/health/live")
+    @describe("Is the process up", answer=HealthSchema)
     def live() -> Response:
         return _json({"status": "ok", "version": __version__})
 
     @routes.get("/health/ready")
+    @describe("What works, by name", answer=ReadinessSchema, responses={503: _DRAINING})
     def ready() -> Response:
         status, checks = health.report()
         response = _json({"status": status, "checks": {name: {"state": state} for name, state in checks.items()}})

@@ -23,7 +23,9 @@ from gateway.telemetry.record import RequestRecord
 METRICS = "metrics.show"
 
 # Endpoints that anyone may use; every other needs a key.
-OPEN = frozenset({"health.index", "health.live", "health.ready", METRICS})
+OPEN = frozenset(
+    {"health.index", "health.live", "health.ready", "docs.openapi_json", "docs.page", "docs.file", METRICS}
+)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")

@@ -8,11 +8,14 @@ from flask import Blueprint, Response, g, request
 
 from gateway.api.body import read_json
 from gateway.api.errors import respond
+from gateway.api.openapi import ASKS_A_MODEL, describe
 from gateway.errors import InvalidField, InvalidRequest
 from gateway.model import Answer, CachePolicy, usd
 from gateway.schemas import inference as dialect
 from gateway.services.inference import Inference
 from gateway.telemetry.record import RequestRecord
+
+WRONG_FIELD = 422  # of this route alone: a wrong field of OpenAI's and Anthropic's shapes is 400
 
 _TIMEOUT = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -21,6 +24,13 @@ def blueprint(inference: Inference, max_body_bytes: int) -> Blueprint:
     routes = Blueprint("inference", __name__)
 
     @routes.post("/inference")
+    @describe(
+        "Ask a model",
+        request=dialect.InferenceSchema,
+        answer=dialect.InferenceAnswerSchema,
+        statuses={InvalidField: WRONG_FIELD},
+        **ASKS_A_MODEL,
+    )
     def infer() -> Response:
         record: RequestRecord = g.record
         chat = dialect.read(read_json(request, max_body_bytes))
@@ -30,7 +40,7 @@ def blueprint(inference: Inference, max_body_bytes: int) -> Blueprint:
 
     @routes.errorhandler(InvalidField)
     def wrong_field(error: InvalidField) -> Response:
-        return respond(error, 422)  # of this route alone: a wrong field of OpenAI's and Anthropic's shapes is 400
+        return respond(error, WRONG_FIELD)
 
     return routes
 

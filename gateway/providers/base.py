@@ -16,9 +16,6 @@ from gateway.model import ChatRequest, Completion
 LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on
 LONGEST_RETRY_AFTER = 60  # seconds of a provider's Retry-After that are handed on
 
-# 4xx that speak of the request itself. 401, 402 and 403 speak of the gateway's own account, 429 of its quota.
-_ABOUT_THE_REQUEST = frozenset({400, 404, 409, 413, 415, 422})
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -85,7 +82,7 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
         body: the answer's body; handed to the client only where it is a JSON object about the request itself.
         retry_after: the answer's Retry-After header.
     """
-    if status in _ABOUT_THE_REQUEST and len(body) <= LARGEST_REFUSAL and _is_json_object(body):
+    if status in ProviderRefused.statuses and len(body) <= LARGEST_REFUSAL and _is_json_object(body):
         return ProviderRefused(status, body)
     detail = f"status {status}, {_error_code(body) or 'no error code'}"
     if status in (401, 403):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ class StrictBoolean(fields.Boolean):
 
 class NotBlank(validate.Validator):
     """At least one character that is not white space."""
+
+    regex = re.compile(r"\S")  # the same for the API's description: under this name apispec looks for it
 
     def __call__(self, value: str) -> str:
         if not value.strip():

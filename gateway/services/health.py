@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from gateway import draining
-
-State = Literal["ok", "degraded", "down"]
-Status = Literal["ready", "degraded", "draining"]
+from gateway.model import State, Status
 
 
 class Health:

@@ -38,6 +38,8 @@ ONLY_IN = {
     "lmdb": {"stores"},
     "redis": {"stores"},
     "gevent": {"concurrency"},
+    "apispec": {"config", "api/openapi"},
+    "flask_swagger_ui": {"api/docs"},
     "marshmallow": {"config", "schemas", "providers/offline"},
 }
 

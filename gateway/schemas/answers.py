@@ -1,0 +1,51 @@
+"""Answers as the API's description has them: those that belong to no dialect, and what all have in common."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+from gateway.model import State, Status
+
+
+class AnswerSchema(Schema):
+    """An answer; clients must bear with fields that a later version adds."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class ErrorDetailSchema(AnswerSchema):
+    message = fields.String(required=True)
+    type = fields.String(required=True)
+    param = fields.String(required=True, allow_none=True, metadata={"description": "The field or header at fault."})
+    code = fields.String(required=True)
+
+
+class ErrorSchema(AnswerSchema):
+    """Every failure of the gateway, in OpenAI's shape."""
+
+    error = fields.Nested(ErrorDetailSchema, required=True)
+
+
+class IndexSchema(AnswerSchema):
+    service = fields.String(required=True)
+    version = fields.String(required=True)
+    health = fields.String(required=True)
+    inference = fields.String(required=True)
+    docs = fields.String(required=True)
+
+
+class HealthSchema(AnswerSchema):
+    status = fields.String(required=True, validate=validate.Equal("ok"))
+    version = fields.String(required=True)
+
+
+class CheckSchema(AnswerSchema):
+    state = fields.String(required=True, validate=validate.OneOf(get_args(State)))
+
+
+class ReadinessSchema(AnswerSchema):
+    status = fields.String(required=True, validate=validate.OneOf(get_args(Status)))
+    checks = fields.Dict(keys=fields.String(), values=fields.Nested(CheckSchema), required=True)
