@@ -96,7 +96,7 @@ def _check_built_in(router: Router, providers: Mapping[str, Provider], settings:
 def _model_label(settings: Settings, catalogue: prices.Catalogue) -> Callable[[str, str], str]:
     """The metrics' label of a provider's model: a name of the configuration or of the price catalogue, or `other`."""
     configured = {f"{target.provider}/{target.model}" for model in settings.models.values() for target in model.targets}
-    configured.add(settings.default_model)
+    configured |= {settings.default_model, *(other for model in settings.models.values() for other in model.fallback)}
     vendors = {name: VENDORS.get(provider.kind) for name, provider in settings.providers.items()}
 
     def label(provider: str, model: str) -> str:
