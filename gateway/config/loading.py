@@ -13,7 +13,7 @@ from marshmallow import ValidationError
 
 from gateway.config import building, environment, schema
 from gateway.config.secrets import Redactor, Secret
-from gateway.config.settings import ConfigError, Mistakes, ProviderSettings, Settings
+from gateway.config.settings import SLOW_CLIENTS, ConfigError, Mistakes, ProviderSettings, Settings
 from gateway.config.yaml_file import read_yaml
 
 DEFAULT_FILE = "gateway.yaml"
@@ -85,7 +85,7 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
     )
     return replace(
         settings,
-        warnings=(*_idle(variables, content), *_doubts(settings, content)),
+        warnings=(*_idle(variables, content), *_doubts(settings, variables, content)),
         secrets=_secrets(settings, referenced),
     )
 
@@ -140,8 +140,10 @@ def _idle(variables: Mapping[str, str], content: Mapping[str, Any]) -> list[str]
     return [f"{name} is set, but this version does not act on it yet" for name in idle]
 
 
-def _doubts(settings: Settings, content: Mapping[str, Any]) -> Iterator[str]:
+def _doubts(settings: Settings, variables: Mapping[str, str], content: Mapping[str, Any]) -> Iterator[str]:
     """Warnings of what is allowed and hardly meant."""
+    if "gthread" in variables.get("GUNICORN_CMD_ARGS", ""):
+        yield SLOW_CLIENTS
     default = settings.default_model
     if settings.unconfigured:
         yield (

@@ -13,6 +13,7 @@ from gateway.config.secrets import Secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+SLOW_CLIENTS = "gthread: each slow client holds one of its threads; put a proxy that buffers requests in front of it"
 LONGEST_TTL = 31_536_000  # seconds: a year
 SHORTEST_CREDENTIAL = 16  # characters of a header's value; a shorter one is a label
 

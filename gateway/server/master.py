@@ -17,6 +17,8 @@ from prometheus_client import CollectorRegistry
 from gateway.accounting import tokens
 from gateway.app import create_app
 from gateway.config import ConfigError, Settings, snapshot
+from gateway.config.settings import SLOW_CLIENTS
+from gateway.server.worker import ThreadWorker
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import degraded_counter
 
@@ -67,6 +69,8 @@ def greet(server: Any) -> None:
     """
     current = snapshot.current()
     warn(current)
+    if server.worker_class is ThreadWorker and SLOW_CLIENTS not in current.warnings:
+        log.warning(SLOW_CLIENTS)
     if current.hint:
         print(hint(current, server.LISTENERS[0].getsockname()), file=sys.stderr, flush=True)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.accounting.costs import Costs
 from gateway.accounting.tokens import TokenCounter
+from gateway.cache.backends import RedisCache
 from gateway.config import Settings
 from gateway.errors import GatewayError
 from gateway.providers.base import Provider
 from gateway.routing.router import Candidate, Router
+from gateway.stores import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,9 @@ def findings(
     else:
         yield Finding("warning", "tokenizers", "not found: where a provider reports no usage, tokens are bytes / 4")
 
+    if settings.cache_ttl:
+        yield _of_cache(settings)
+
     routes = {name: router.candidates(name) for name in dict.fromkeys([settings.default_model, *settings.models])}
     asked_for = {candidate.target for route in routes.values() for candidate in route}
     listed: dict[str, frozenset[str]] = {}
@@ -48,6 +54,24 @@ def findings(
                 listed[name] = report.models
     for name, route in routes.items():
         yield from _of_model(f"model {name}", route, listed, costs)
+
+
+def _of_cache(settings: Settings) -> Finding:
+    """Redis is really asked; of the embedded cache only the place is looked at, since who makes it owns it."""
+    if settings.redis_url:
+        where = "Redis"
+        try:
+            RedisCache(settings.redis_url).get("check")
+            works = True
+        except StoreError:
+            works = False
+    else:
+        where = f"embedded, in {settings.data_dir}"
+        there = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+        works = there.is_dir() and os.access(there, os.W_OK)
+    if works:
+        return Finding("ok", "cache", f"{where}; answers are kept for {settings.cache_ttl} s")
+    return Finding("warning", "cache", f"{where}: does not work, so every request goes to a provider")
 
 
 def _of_model(

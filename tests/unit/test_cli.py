@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from gateway import __version__
 from gateway.cli import main
 from gateway.config.schema import json_schema
+from tests.fakes.redis_server import RedisServer
 from tests.fakes.upstream import Upstream, answers
 
 VARIABLES = {"API_KEY": "k-0123456789abcdef", "MODEL_NAME": "offline/echo"}
@@ -47,6 +48,22 @@ def test_check_says_what_works(upstream: Upstream) -> None:
         "ok      provider openai: answers",
         "ok      model gpt-4o: answered by openai/gpt-4o",
     ]
+
+
+def of_cache(**variables: str) -> str:
+    result = run("check", **VARIABLES, CACHE_TTL="60", **variables)
+    assert result.exit_code == 0, "the service works without it"
+    return next(line for line in result.stdout.splitlines() if "cache:" in line)
+
+
+def test_check_looks_at_the_cache_and_makes_nothing(directory: Path) -> None:
+    assert of_cache() == f"ok      cache: embedded, in {directory}/data; answers are kept for 60 s"
+    assert list(directory.iterdir()) == []
+    (directory / "file").touch()
+    assert of_cache(DATA_DIR="file").startswith("warning cache: embedded, in ")
+    with RedisServer(directory) as server:
+        assert of_cache(REDIS_URL=server.url) == "ok      cache: Redis; answers are kept for 60 s"
+    assert of_cache(REDIS_URL=server.url) == "warning cache: Redis: does not work, so every request goes to a provider"
 
 
 def test_check_doubts_a_model_that_the_provider_does_not_list_or_nobody_prices(upstream: Upstream) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.config import ConfigError, Settings, load
 from gateway.config.secrets import Redactor
+from gateway.config.settings import SLOW_CLIENTS
 from gateway.config.vendors import VENDORS
 
 MakeSettings = Callable[..., Settings]
@@ -131,6 +132,7 @@ def test_without_any_provider_the_built_in_one_answers_and_a_warning_says_so(mak
 @pytest.mark.parametrize(
     ("variables", "yaml", "warning"),
     [
+        ({"GUNICORN_CMD_ARGS": "-k gthread"}, "", SLOW_CLIENTS),
         ({"API_KEY": "short"}, "", "API_KEY: a key of fewer than 16 characters can be guessed"),
         (
             {"OPENAI_API_KEY": "k"},
