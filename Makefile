@@ -20,7 +20,7 @@ lint: $(VENV)/development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# make bench OPTIONS="--rounds 5": all of them in bench/README.md
+# make bench OPTIONS="--rounds 5"; OPTIONS=--help lists them
 bench: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
 
