@@ -80,13 +80,7 @@ def measured(outcome: Outcome, cpu: Cpu) -> Run:
 
 
 def summarize(scenario: Scenario, runs: Sequence[Run], direct: Sequence[Run] | None) -> Row:
-    """Make a scenario's row.
-
-    Args:
-        scenario: what was called.
-        runs: one a round.
-        direct: those of direct calls at the same concurrency, if there were any.
-    """
+    """A scenario's row from its runs, one a round, and from those of as many direct calls at once, if there are any."""
     rounds = [each.figures for each in runs]
     pairs = list(zip(rounds, (each.figures for each in direct), strict=True)) if direct and scenario.passes_on else []
     speeds = [each.calls_per_second for each in rounds]

@@ -38,15 +38,7 @@ class Scenario:
 
 
 def scenarios(upstream: Server, gateway: Server, caching: Server, key: str, connections: int) -> list[Scenario]:
-    """Every scenario, in the order of the table.
-
-    Args:
-        upstream: the fake provider.
-        gateway: as it runs by default.
-        caching: another one, with its cache on.
-        key: what both ask of clients.
-        connections: of all but the calls one at a time.
-    """
+    """Every scenario, in the order of the table; `caching` is a gateway whose cache is on, `key` is good for both."""
     headers = {"content-type": "application/json"}
     chat = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": _PROMPT}]})
     direct = requests(f"{upstream.url}/v1/chat/completions", headers, chat)

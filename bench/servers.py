@@ -59,7 +59,7 @@ def share_out(available: Sequence[int], workers: int) -> Cores:
 
 
 def upstream(directory: Path, cores: Cores, delay_ms: float) -> AbstractContextManager[Server]:
-    """The fake provider, running. `directory` is for its files; see `_running` for what it raises."""
+    """The fake provider, running; `directory` is for its files."""
     home = Path(tempfile.mkdtemp(dir=directory))
     return _running(["bench.upstream", "--delay-ms", str(delay_ms)], home, cores.upstream, {})
 
@@ -71,8 +71,6 @@ def gateway(
 
     Args:
         directory: for its files.
-        cores: where it may run.
-        workers: how many.
         worker_class: "gevent" or "gthread".
         key: what clients show.
         provider: the upstream that stands for OpenAI.
@@ -100,14 +98,7 @@ def gateway(
 def _running(
     module: list[str], home: Path, cores: tuple[int, ...], environment: Mapping[str, str], workers: int = 0
 ) -> Iterator[Server]:
-    """A Python module as a server on the port in its variable PORT, for as long as the block lasts.
-
-    Args:
-        module: its name and arguments.
-        home: its working directory.
-        cores: where it and its children may run.
-        environment: beside the paths.
-        workers: how many children do the work; none if it does so itself.
+    """A Python module (name and arguments) as a server that ends with the block; without `workers` it has no children.
 
     Raises:
         ClickException: it does not answer; the text holds what it wrote.
