@@ -1,11 +1,11 @@
-# make run | make test | make lint | make lock: each sets up what it needs in .venv first.
+# make run | make test | make lint | make bench | make lock: each sets up what it needs in .venv first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint format docs tokenizers lock clean
+.PHONY: run test lint bench format docs tokenizers lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/runtime tokenizers
@@ -19,6 +19,10 @@ lint: $(VENV)/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# make bench OPTIONS="--rounds 5"; OPTIONS=--help lists them
+bench: $(VENV)/runtime tokenizers
+	@$(BIN)/python -m bench $(OPTIONS)
 
 format: $(VENV)/development
 	$(BIN)/ruff check --fix .

@@ -95,7 +95,9 @@ def test_the_environment_is_read_only_by_the_configuration() -> None:
             assert not (reads and isinstance(node.value, ast.Name) and node.value.id == "os"), place(module)
 
 
-@pytest.mark.parametrize("module", [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))], ids=str)
+@pytest.mark.parametrize(
+    "module", [*MODULES, *sorted(ROOT.glob("bench/*.py")), *sorted(ROOT.glob("tests/**/*.py"))], ids=str
+)
 def test_no_file_is_longer_than_300_lines(module: Path) -> None:
     assert len(module.read_text(encoding="utf-8").splitlines()) <= 300
 
