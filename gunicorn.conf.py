@@ -59,6 +59,7 @@ worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else None  # a sign of l
 keepalive = 5
 graceful_timeout = _settings.graceful_timeout
 control_socket_disable = True
+logger_class = our_worker.Logger
 logconfig_dict = logs.logging_config(_settings)
 
 # Nothing in a header may change where a request goes.
@@ -76,6 +77,8 @@ pre_request = our_worker.before_request
 
 def pre_fork(server, worker):
     worker.slot = metric_files.reserve({sibling.slot for sibling in server.WORKERS.values()})
+    if worker.slot is None:
+        server.log.warning("no room for a worker's metrics in %s: /metrics leaves it out", metric_files.directory())
 
 
 def post_fork(server, worker):

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from gunicorn import workers
+from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.http import errors as http
 from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
@@ -98,6 +99,14 @@ class ThreadWorker(OurWorker, GunicornThreadWorker):  # type: ignore[misc]
         if not super().is_parent_alive():
             self.alive = False
         return bool(self.alive)
+
+
+class Logger(GunicornLogger):  # type: ignore[misc]
+    """Gunicorn's logger without its access log, which it would format for nobody: a request has its line already."""
+
+    @property
+    def access_log_enabled(self) -> bool:
+        return False
 
 
 def install() -> None:
