@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import time
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class EmbeddedCache(BaseCache):
         return cls(config["CACHE_DIR"])
 
     def get(self, key: str) -> bytes | None:
-        env = self._open()
+        env = self._env
         found = env.read(lambda transaction: transaction.get(key.encode(), db=env.databases["entries"]))
         if found is None or _EXPIRY.unpack_from(found)[0] <= _milliseconds():
             return None
@@ -63,12 +64,13 @@ class EmbeddedCache(BaseCache):
             raise StoreError("the cache did not take a value in time") from None
         return True
 
-    def _open(self) -> Environment:
-        """In the worker, when first needed: an environment does not survive a fork."""
+    @cached_property
+    def _env(self) -> Environment:
+        """Opened in the worker, when first needed: an environment does not survive a fork."""
         return open_environment(self._data_dir, "cache", _MAP, ("entries", "expiry", "size"))
 
     def _write(self, key: bytes, value: bytes, seconds: int) -> None:
-        env = self._open()
+        env = self._env
         entry = _EXPIRY.pack(_milliseconds() + 1000 * seconds) + value
         try:
             env.write(lambda transaction: _put(transaction, env.databases, key, entry))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
+import ssl
 import sys
 import time
 import uuid
@@ -36,6 +38,7 @@ _ERRORS: tuple[tuple[type[Exception], type[GatewayError]], ...] = (
     (http.UnsupportedTransferCoding, UnsupportedCoding),
     (http.ExpectationFailed, UnsupportedExpectation),
     (http.ParseException, InvalidHttp),
+    (ssl.SSLError, InvalidHttp),
 )
 _REASONS = {400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed", 431: "Request Header Fields Too Large",
             500: "Internal Server Error", 501: "Not Implemented"}  # fmt: skip
@@ -107,6 +110,11 @@ class Logger(GunicornLogger):  # type: ignore[misc]
     @property
     def access_log_enabled(self) -> bool:
         return False
+
+    def reopen_files(self) -> None:
+        """Also go on where a file cannot be opened again: its lines then go to standard error, line by line."""
+        with contextlib.suppress(OSError):
+            super().reopen_files()
 
 
 def install() -> None:

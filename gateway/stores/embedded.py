@@ -5,7 +5,6 @@ Nothing is synced to the disk, which only the end of the system could lose: so e
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MOST_PROCESSES = 1024
 _CHECK_EVERY = 60.0  # seconds between two looks for readers that were killed, whose pages would never be free
 
-_environments: dict[tuple[int, Path], Environment] = {}
+_environments: dict[Path, Environment] = {}
 
 
 def open_environment(data_dir: Path, name: str, size: int, databases: tuple[str, ...]) -> Environment:
@@ -45,10 +44,9 @@ def open_environment(data_dir: Path, name: str, size: int, databases: tuple[str,
         for earlier in path.parent.glob(f"{name}-*"):
             if earlier != path:
                 shutil.rmtree(earlier, ignore_errors=True)
-        here = (os.getpid(), path)
-        if here not in _environments:
-            _environments[here] = Environment(path, size, databases)
-        return _environments[here]
+        if path not in _environments:
+            _environments[path] = Environment(path, size, databases)
+        return _environments[path]
     except (OSError, lmdb.Error) as error:
         raise StoreError(f"{name} cannot be opened in {data_dir}: {error}") from error
 

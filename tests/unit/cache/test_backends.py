@@ -86,7 +86,7 @@ def test_expired_entries_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         cache.set(f"k{number}", b"v", 1)
     now += 5_000
     cache.set("fresh", b"v", 60)
-    env = cache._open()
+    env = cache._env
     assert env.read(lambda transaction: transaction.stat(env.databases["entries"])["entries"]) == 1
 
 
@@ -148,7 +148,7 @@ def test_readers_that_were_killed_are_cleared_away(tmp_path: Path, monkeypatch: 
     reader.kill()
     reader.join()
     cache.set("k", b"w", 60)
-    assert str(reader.pid) not in "".join(cache._open()._env.readers().split())
+    assert str(reader.pid) not in "".join(cache._env._env.readers().split())
 
 
 def _read(path: Path) -> None:
