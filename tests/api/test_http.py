@@ -187,3 +187,13 @@ def test_the_metrics_count_requests_by_route_and_never_by_path(client: FlaskClie
     assert "made-up" not in metrics.lower()
     assert 'method="OTHER",status="405"} 20.0' in metrics
     assert f'llm_gateway_build_info{{version="{__version__}"}} 1.0' in metrics
+
+
+@pytest.mark.parametrize(
+    ("trusted", "address"), [("127.0.0.0/8", "203.0.113.7"), ("10.0.0.0/8", "127.0.0.1"), ("", "127.0.0.1")]
+)
+def test_the_log_names_the_client_behind_proxies_that_are_trusted(
+    trusted: str, address: str, make_app: MakeApp, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    make_app(TRUSTED_PROXIES=trusted).test_client().get("/health", headers={"x-forwarded-for": "1.1.1.1, 203.0.113.7"})
+    assert lines()[0]["client_address"] == address
