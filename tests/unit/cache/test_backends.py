@@ -78,6 +78,15 @@ def test_without_room_what_would_expire_first_goes(tmp_path: Path, monkeypatch: 
     assert cache.get("k29") == b"y"
 
 
+def test_an_entry_that_is_replaced_takes_its_room_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_BUDGET", 10_000)
+    cache = EmbeddedCache(tmp_path)
+    cache.set("other", b"v", 60)
+    for _ in range(30):
+        cache.set("k", b"x" * 1000, 90)
+    assert cache.get("other") == b"v"
+
+
 def test_expired_entries_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000
     monkeypatch.setattr(backends, "_milliseconds", lambda: now)
