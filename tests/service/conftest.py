@@ -45,10 +45,10 @@ class Service:
         worker: str,
         variables: dict[str, str],
         port: int = 0,
-        files: int = 0,
+        files: tuple[int, int] | None = None,
         app: str = "wsgi:app",
     ) -> None:
-        """`port` is any free one if not given; `files` limits how many a process may open."""
+        """`port` is any free one if not given; `files` is the soft and the hard limit of how many a process may open."""
         self.directory = directory
         self.output = directory / "stdout"
         self.errors = directory / "stderr"
@@ -75,7 +75,7 @@ class Service:
                 env={name: value for name, value in environment.items() if value},
                 stdout=output,
                 stderr=errors,
-                preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None,
+                preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, files)) if files else None,
             )
 
     @staticmethod
@@ -174,7 +174,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         dotenv: str = "",
         wait: bool = True,
         port: int = 0,
-        files: int = 0,
+        files: tuple[int, int] | None = None,
         app: str = "wsgi:app",
         **variables: str,
     ) -> Service:
