@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 
-_MOST_WAITING = 2  # threads that work without end may hold up; the pool is used by nothing else
+_TURNS = 20  # a look-up, a connection, a password, a command, an answer; and some
 
 
 def cooperative() -> bool:
@@ -36,32 +34,39 @@ def off_the_loop(work: Callable[[], T]) -> T:
     return result
 
 
-def off_the_loop_within(seconds: float, work: Callable[[], T]) -> T:
-    """Like `off_the_loop`, for work that may never come back, such as the wait for another process's lock.
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Do work that waits for others, for `seconds` at most of their time. Threads keep to a socket's time-outs, which
+    hold there. Of greenlets a busy process gives each its turn late, and that is nobody's fault: once the time is
+    over, the work still gets as many turns as it could need if all it waits for had come already.
 
     Raises:
-        Expired: the time is over; the work goes on by itself.
+        Expired: the time is over.
     """
-    if cooperative():
-        with at_most(seconds):
-            result: T = _greenlets_threads().apply(work)
-            return result
-    try:
-        return _threads().submit(work).result(seconds)
-    except TimeoutError:
-        raise Expired from None
+    if not cooperative():
+        return work()
+    import gevent
 
+    outcome: list[tuple[T | None, Exception | None]] = []
 
-@functools.cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_MOST_WAITING)
+    def run() -> None:
+        try:
+            outcome.append((work(), None))
+        except Exception as error:  # noqa: BLE001 - raised below: gevent would print what leaves a greenlet
+            outcome.append((None, error))
 
-
-@functools.cache
-def _greenlets_threads() -> Any:
-    from gevent.threadpool import ThreadPool
-
-    return ThreadPool(_MOST_WAITING)
+    greenlet = gevent.spawn(run)
+    greenlet.join(seconds)
+    for _ in range(_TURNS):
+        if outcome:
+            break
+        give_way()
+    if not outcome:
+        greenlet.kill(block=False)
+        raise Expired
+    result, error = outcome[0]
+    if error:
+        raise error
+    return cast(T, result)
 
 
 class Expired(Exception):

@@ -15,9 +15,7 @@ from typing import Any
 from flask import Flask
 from flask_caching.backends.base import BaseCache
 
-from gateway.concurrency import Expired, off_the_loop_within
 from gateway.config import Secret
-from gateway.stores import StoreError
 from gateway.stores.embedded import Environment, Full, Transaction, open_environment
 from gateway.stores.redis import RedisServer
 
@@ -57,27 +55,22 @@ class EmbeddedCache(BaseCache):
         """Keep `value` for `timeout` seconds; False where it is too large to be kept."""
         if len(value) > LARGEST:
             return False
-        seconds = self._normalize_timeout(timeout)
+        env, key_, entry = self._env, key.encode(), self._expiry(timeout) + value
         try:
-            off_the_loop_within(PATIENCE, lambda: self._write(key.encode(), value, seconds))
-        except Expired:
-            raise StoreError("the cache did not take a value in time") from None
+            env.write(lambda transaction: _put(transaction, env.databases, key_, entry))
+        except Full:  # by our reckoning it is not: its free pages are scattered
+            for _ in range(2):  # what one transaction frees, the next but one may use
+                env.write(lambda transaction: _empty(transaction, env.databases))
+            env.write(lambda transaction: _put(transaction, env.databases, key_, entry))
         return True
+
+    def _expiry(self, timeout: int | timedelta | None) -> bytes:
+        return _EXPIRY.pack(_milliseconds() + 1000 * self._normalize_timeout(timeout))
 
     @cached_property
     def _env(self) -> Environment:
         """Opened in the worker, when first needed: an environment does not survive a fork."""
-        return open_environment(self._data_dir, "cache", _MAP, ("entries", "expiry", "size"))
-
-    def _write(self, key: bytes, value: bytes, seconds: int) -> None:
-        env = self._env
-        entry = _EXPIRY.pack(_milliseconds() + 1000 * seconds) + value
-        try:
-            env.write(lambda transaction: _put(transaction, env.databases, key, entry))
-        except Full:  # by our reckoning it is not: its free pages are scattered
-            for _ in range(2):  # what one transaction frees, the next but one may use
-                env.write(lambda transaction: _empty(transaction, env.databases))
-            env.write(lambda transaction: _put(transaction, env.databases, key, entry))
+        return open_environment(self._data_dir, "cache", _MAP, ("entries", "expiry", "size"), PATIENCE)
 
 
 def _put(transaction: Transaction, databases: dict[str, Any], key: bytes, entry: bytes) -> None:

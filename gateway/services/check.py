@@ -62,16 +62,16 @@ def _of_cache(settings: Settings) -> Finding:
         where = "Redis"
         try:
             RedisCache(settings.redis_url).get("check")
-            works = True
-        except StoreError:
-            works = False
+            reason = ""
+        except StoreError as error:
+            reason = str(error)
     else:
         where = f"embedded, in {settings.data_dir}"
         there = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
-        works = there.is_dir() and os.access(there, os.W_OK)
-    if works:
+        reason = "" if there.is_dir() and os.access(there, os.W_OK) else f"{there} is no directory that can be written"
+    if not reason:
         return Finding("ok", "cache", f"{where}; answers are kept for {settings.cache_ttl} s")
-    return Finding("warning", "cache", f"{where}: does not work, so every request goes to a provider")
+    return Finding("warning", "cache", f"{where}: every request goes to a provider: {reason}")
 
 
 def _of_model(

@@ -5,9 +5,13 @@ Nothing is synced to the disk, which only the end of the system could lose: so e
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,12 +24,14 @@ Transaction = lmdb.Transaction
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MOST_PROCESSES = 1024
+_PAUSE = 0.001  # seconds between two looks whether others have finished
+_FEWEST_TRIES = 10  # in a busy process each look comes late
 _CHECK_EVERY = 60.0  # seconds between two looks for readers that were killed, whose pages would never be free
 
 _environments: dict[Path, Environment] = {}
 
 
-def open_environment(data_dir: Path, name: str, size: int, databases: tuple[str, ...]) -> Environment:
+def open_environment(data_dir: Path, name: str, size: int, databases: tuple[str, ...], patience: float) -> Environment:
     """Open, or make, an environment; LMDB allows one of a directory in a process, and none from before a fork.
 
     Args:
@@ -33,6 +39,7 @@ def open_environment(data_dir: Path, name: str, size: int, databases: tuple[str,
         name: the environment's name in it.
         size: bytes that it may take at most.
         databases: the names of its databases.
+        patience: seconds that a writer waits for the others.
 
     Raises:
         StoreError: it cannot be made.
@@ -45,7 +52,7 @@ def open_environment(data_dir: Path, name: str, size: int, databases: tuple[str,
             if earlier != path:
                 shutil.rmtree(earlier, ignore_errors=True)
         if path not in _environments:
-            _environments[path] = Environment(path, size, databases)
+            _environments[path] = Environment(path, size, databases, patience)
         return _environments[path]
     except (OSError, lmdb.Error) as error:
         raise StoreError(f"{name} cannot be opened in {data_dir}: {error}") from error
@@ -58,33 +65,56 @@ class Environment:
         path: its directory.
         size: bytes that it may take at most.
         databases: the names of its databases.
+        patience: seconds that a writer waits for the others.
 
     Raises:
-        lmdb.Error: it cannot be opened.
+        lmdb.Error, OSError: it cannot be opened.
     """
 
-    def __init__(self, path: Path, size: int, databases: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, size: int, databases: tuple[str, ...], patience: float) -> None:
         self._env = lmdb.open(
             str(path), map_size=size, max_dbs=len(databases), max_readers=_MOST_PROCESSES, sync=False, mode=0o600
         )
         self.databases = {name: self._env.open_db(name.encode()) for name in databases}
         self._checked = 0.0
+        self._patience = patience
+        self._threads = threading.Lock()
+        self._gave_up = 0.0
+        self._processes = os.open(path / "writer", os.O_CREAT | os.O_RDWR, 0o600)
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Do `work` in a transaction that waits for nobody. Raises StoreError."""
         return self._run(work, write=False)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """Do `work` in a transaction that waits for other writers, all or nothing of it.
+        """Do `work` in a transaction, all or nothing of it, and one writer at a time. It must wait for nothing.
 
         Raises:
             Full: there is no room; what killed readers held on to is free again for the next try.
-            StoreError: anything else.
+            StoreError: anything else, or the others took too long.
         """
         if time.monotonic() - self._checked > _CHECK_EVERY:
             self._checked = time.monotonic()
             self._env.reader_check()
-        return self._run(work, write=True)
+        with self._turn():
+            return self._run(work, write=True)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the only writer. LMDB's own wait would stop an event loop, without end where the other one is stopped."""
+        asked = time.monotonic()
+        with self._threads:  # waits for threads of this process only, and those wait no longer than this one would
+            until, tries = time.monotonic() + self._patience, 0
+            while not _locked(self._processes):
+                tries += 1
+                if self._gave_up > asked or (tries > _FEWEST_TRIES and time.monotonic() > until):
+                    self._gave_up = time.monotonic()
+                    raise StoreError("another process writes for too long")
+                time.sleep(_PAUSE)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._processes, fcntl.LOCK_UN)
 
     def _run(self, work: Callable[[Transaction], T], write: bool) -> T:
         try:
@@ -95,6 +125,14 @@ class Environment:
             raise Full("the environment is full") from error
         except lmdb.Error as error:
             raise StoreError(str(error)) from error
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Full(StoreError):

@@ -9,10 +9,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from gateway.concurrency import Expired, at_most
+from gateway.concurrency import Expired, cooperative, within
 from gateway.stores import StoreError
 
 T = TypeVar("T")
+
+_NEVER = 60.0  # seconds: `within` ends what takes longer much earlier
 
 
 class RedisServer:
@@ -25,8 +27,9 @@ class RedisServer:
 
     def __init__(self, url: str, seconds: float) -> None:
         self._seconds = seconds
+        of_sockets = _NEVER if cooperative() else seconds
         self._client = redis.Redis.from_url(
-            url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0), protocol=2
+            url, socket_timeout=of_sockets, socket_connect_timeout=of_sockets, retry=Retry(NoBackoff(), 0), protocol=2
         )
 
     def run(self, work: Callable[[redis.Redis], T]) -> T:
@@ -36,7 +39,8 @@ class RedisServer:
             StoreError: the server is down, slow or does not want to; nothing of the address is told.
         """
         try:
-            with at_most(self._seconds):
-                return work(self._client)
-        except (redis.RedisError, OSError, Expired) as error:
+            return within(self._seconds, lambda: work(self._client))
+        except Expired:
+            raise StoreError(f"Redis did not answer within {self._seconds * 1000:.0f} ms") from None
+        except (redis.RedisError, OSError) as error:
             raise StoreError(f"Redis: {type(error).__name__}") from error

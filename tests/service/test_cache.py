@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import requests
 
 from tests.fakes.redis_server import RedisServer
 from tests.fakes.upstream import Upstream
-from tests.service.conftest import Service
+from tests.service.conftest import ASK, GOOD, Service
 from tests.service.test_fairness import slowest_health
 
 Start = Callable[..., Service]
@@ -105,16 +107,37 @@ def test_a_redis_that_dies_hangs_or_fills_up_costs_callers_nothing_and_heals(
     assert len(lines) == 4, "one line for each change"
 
 
+def test_a_busy_worker_does_not_take_its_own_queue_for_a_slow_store(
+    worker: str, store: dict[str, str], start: Start
+) -> None:
+    service = start(worker, WEB_CONCURRENCY="1", **store)
+    service.ask()
+    results: list[Any] = []
+
+    def ask() -> None:
+        with requests.Session() as session:
+            for number in range(12):
+                body = ASK if number % 3 else {**ASK, "prompt": uuid.uuid4().hex}
+                answer = session.post(f"{service.url}/inference", json=body, headers=GOOD, timeout=20)
+                results.append((body == ASK, answer.headers["x-gateway-cache"]))
+
+    threads = [threading.Thread(target=ask) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    told = [line["message"] for line in service.lines() if line["logger"] == "gateway.cache.responses"]
+    assert (set(results), told) == ({(True, "hit"), (False, "miss")}, [])
+
+
 def test_a_data_directory_that_cannot_be_written_is_a_miss(start: Start, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    service = start(CACHE_TTL="60", DATA_DIR=str(tmp_path / "file"))
+    service = start(CACHE_TTL="60", DATA_DIR=str(tmp_path / "file"), WEB_CONCURRENCY="1")
     assert [result(service.ask()) for _ in range(3)] == [("miss", False)] * 3
     assert service.ready()[1] == "degraded"
 
 
 def test_answers_from_the_cache_let_others_have_their_turn(worker: str, start: Start) -> None:
-    import threading
-
     service = start(worker, CACHE_TTL="60", WEB_CONCURRENCY="1")
     service.ask()
     stop = threading.Event()

@@ -63,7 +63,10 @@ def test_check_looks_at_the_cache_and_makes_nothing(directory: Path) -> None:
     assert of_cache(DATA_DIR="file").startswith("warning cache: embedded, in ")
     with RedisServer(directory) as server:
         assert of_cache(REDIS_URL=server.url) == "ok      cache: Redis; answers are kept for 60 s"
-    assert of_cache(REDIS_URL=server.url) == "warning cache: Redis: does not work, so every request goes to a provider"
+    assert (
+        of_cache(REDIS_URL=server.url)
+        == "warning cache: Redis: every request goes to a provider: Redis: ConnectionError"
+    )
 
 
 def test_check_doubts_a_model_that_the_provider_does_not_list_or_nobody_prices(upstream: Upstream) -> None:

@@ -123,8 +123,7 @@ def test_a_directory_that_cannot_be_made_is_a_failing_store(tmp_path: Path) -> N
 def test_another_writer_is_waited_for_no_longer_than_a_moment(tmp_path: Path) -> None:
     cache = EmbeddedCache(tmp_path)
     cache.set("k", b"v", 60)
-    (path,) = tmp_path.iterdir()
-    holder = multiprocessing.get_context("spawn").Process(target=_hold, args=(path,))
+    holder = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path,))
     holder.start()
     while not (tmp_path / "held").exists():
         time.sleep(0.01)
@@ -135,14 +134,15 @@ def test_another_writer_is_waited_for_no_longer_than_a_moment(tmp_path: Path) ->
     assert cache.get("k") == b"v", "reading waits for nobody"
     holder.kill()
     holder.join()
-    time.sleep(0.1)
     assert cache.set("k", b"w", 60), "a killed process holds no lock"
 
 
-def _hold(path: Path) -> None:
-    with lmdb.open(str(path), map_size=2**28, max_dbs=3).begin(write=True):
-        (path.parent / "held").touch()
+def _hold(data_dir: Path) -> None:
+    def stay(transaction: embedded.Transaction) -> None:
+        (data_dir / "held").touch()
         time.sleep(60)
+
+    EmbeddedCache(data_dir)._env.write(stay)
 
 
 def test_readers_that_were_killed_are_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
