@@ -21,7 +21,7 @@ from gateway.stores import StoreError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds without a failing store; doubled by every failure in a row
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds without a failing store; doubled by every failure in a row
 
 
 class Backend(Protocol):
