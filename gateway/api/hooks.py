@@ -16,7 +16,7 @@ from gateway.concurrency import give_way
 from gateway.config import Secret, Settings
 from gateway.config.settings import Network
 from gateway.errors import InvalidRequest, NotFound, Unauthorized
-from gateway.telemetry.logs import log_request
+from gateway.telemetry.logs import in_flight, log_request
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
 
@@ -95,6 +95,7 @@ def _begin(trusted_proxies: tuple[Network, ...]) -> None:
         trace_id=trace[1] if trace else None,
         session_id=_label(session),
     )
+    in_flight[id(g.record)] = g.record
 
 
 def _finish(response: Response) -> Response:
@@ -104,7 +105,9 @@ def _finish(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     record.status = response.status_code
     close_if_unread(request, response)
-    if not (request.path == "/" and request.method == "HEAD"):
+    if request.path == "/" and request.method == "HEAD":
+        in_flight.pop(id(record))
+    else:
         log_request(record)
     return response
 

@@ -6,6 +6,7 @@ worker from starting. Without a master (Flask's own server, a shell) the first u
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,7 +25,13 @@ def loaded() -> bool:
 
 
 def current() -> Settings:
-    """The settings in force. Raises ConfigError where there are none yet and none can be read."""
+    """The settings in force.
+
+    Raises:
+        ConfigError: there are none yet and none can be read, or Gunicorn runs without its configuration file.
+    """
+    if _current is None and "gunicorn" in os.environ.get("SERVER_SOFTWARE", ""):
+        raise ConfigError(["gunicorn.conf.py was not read: start Gunicorn in the directory that holds it"])
     return _current or reload()
 
 

@@ -24,7 +24,7 @@ from gateway.api.body import linger
 from gateway.api.errors import describe
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
-from gateway.telemetry.logs import log_request
+from gateway.telemetry.logs import log_cut_requests, log_request
 from gateway.telemetry.record import RequestRecord
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class OurWorker(Worker):  # type: ignore[misc]
         error = next((ours for theirs, ours in _ERRORS if isinstance(exc, theirs)), GatewayError)()
         record = RequestRecord(uuid.uuid4().hex, getattr(req, "method", None) or "-", getattr(req, "path", None) or "-")
         record.status, record.error_code = error.status, error.code
+        record.client_address = addr[0] if isinstance(addr, tuple) else None
         if error.status == GatewayError.status:
             log.error("no answer could be given", exc_info=exc, extra={"request_id": record.request_id})
         log_request(record)
@@ -128,6 +129,7 @@ def leave() -> None:
     """End this process with the code that it is about to end with, without the half second that Python takes to free
     the price list and the tokenizers one object after the other."""
     leaving = sys.exc_info()[1]
+    log_cut_requests()
     logging.shutdown()
     os._exit(leaving.code if isinstance(leaving, SystemExit) and isinstance(leaving.code, int) else 0)
 

@@ -19,6 +19,8 @@ from gateway.config import Settings
 from gateway.config.secrets import Redactor, Secret
 from gateway.telemetry.record import RequestRecord
 
+in_flight: dict[int, RequestRecord] = {}  # requests that have no line yet
+
 _requests = logging.getLogger("gateway.request")
 _attempts = logging.getLogger("gateway.attempt")
 
@@ -113,6 +115,14 @@ def log_failed_attempt(record: RequestRecord, error_code: str, detail: str | Non
     _attempts.warning("attempt %d failed at %s", record.attempts, record.provider, extra=fields)
 
 
+def log_cut_requests() -> None:
+    """Write the line of every request that this process, about to end, will not answer."""
+    for record in list(in_flight.values()):
+        record.error_code = "cut_off"
+        log_request(record)
+
+
 def log_request(record: RequestRecord) -> None:
     """Write the request's one line."""
+    in_flight.pop(id(record), None)
     _requests.info("%s %s %s", record.method, record.path, record.status, extra=record.as_log_fields())

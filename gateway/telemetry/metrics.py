@@ -34,12 +34,15 @@ if metric_files.directory():
 
 def degraded_counter(registry: CollectorRegistry) -> Counter:
     """The counter of failures that did not stop the gateway; Gunicorn's master has one of its own."""
-    return Counter(
+    counter = Counter(
         "llm_gateway_degraded_total",
         "Times that something failed which the gateway works on without.",
         ["dependency"],
         registry=registry,
     )
+    for dependency in ("cache", "configuration", "logs"):
+        counter.labels(dependency)  # Prometheus sees an increase only of what was there before
+    return counter
 
 
 class Metrics:
@@ -67,16 +70,16 @@ class Metrics:
 
         caller = ("tenant", "model", "provider")
         self._requests = counter("requests_total", "Requests that need a key.", "endpoint", *caller, "outcome")
-        self._tokens = counter("tokens_total", "Tokens bought.", *caller, "kind")
-        self._cost = Counter(_NANO, "Their cost in USD.", caller, registry=registry)
+        self._tokens = counter("tokens_total", "Tokens bought; cached and cache_write are among prompt, reasoning among completion.", *caller, "kind")
+        self._cost = Counter(_NANO, "What answers cost, in USD.", caller, registry=registry)
         self._unpriced = counter("unpriced_requests_total", "Answers of models without a price.", "model")
         self._refused = counter("auth_failures_total", "Requests without a valid credential.", "reason")
         self._cache = counter("cache_requests_total", "How requests met the response cache.", "result")
         self._fallbacks = counter("fallbacks_total", "Attempts at another target than the first.")
         self._attempts = counter("upstream_requests_total", "Calls of providers.", "provider", "model", "outcome")
         self._degraded = degraded_counter(registry)
-        self._duration = histogram("request_duration", "Time to the whole answer.", _CALLS, "endpoint")
-        self._overhead = histogram("overhead", "The gateway's own share of it.", _OURS)
+        self._duration = histogram("request_duration", "Time from a request to its whole answer.", _CALLS, "endpoint")
+        self._overhead = histogram("overhead", "The gateway's own share of a request's time.", _OURS)
         self._upstream = histogram("upstream_duration", "Time of a provider's call.", _CALLS, "provider", "model")
         self.inflight = Gauge(
             "llm_gateway_inflight_requests", "Requests being answered.", registry=registry, multiprocess_mode="livesum"

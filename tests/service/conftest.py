@@ -47,6 +47,7 @@ class Service:
         port: int = 0,
         files: tuple[int, int] | None = None,
         app: str = "wsgi:app",
+        config: bool = True,
     ) -> None:
         """`port` is any free one if not given; `files` is the soft and the hard limit of how many a process may open."""
         self.directory = directory
@@ -54,7 +55,8 @@ class Service:
         self.errors = directory / "stderr"
         self.port = port or self.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "--pythonpath", str(ROOT)]
+        command = [sys.executable, "-m", "gunicorn", "--pythonpath", str(ROOT)]
+        command += ["-c", str(ROOT / "gunicorn.conf.py")] if config else ["-b", f"127.0.0.1:{self.port}"]
         if worker != "gevent":
             command += ["--worker-class", worker]
         environment = {
@@ -176,6 +178,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         port: int = 0,
         files: tuple[int, int] | None = None,
         app: str = "wsgi:app",
+        config: bool = True,
         **variables: str,
     ) -> Service:
         directory = tmp_path / f"service-{len(started)}"
@@ -184,7 +187,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
             (directory / "gateway.yaml").write_text(yaml)
         if dotenv:
             (directory / ".env").write_text(dotenv)
-        service = Service(directory, worker, variables, port, files, app)
+        service = Service(directory, worker, variables, port, files, app, config)
         started.append(service)
         return service.wait_until_ready() if wait else service
 

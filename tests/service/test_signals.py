@@ -39,11 +39,10 @@ class Calls:
         answered = 0
         for connection in self._connections:
             with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
-                length = 0
-                answered += stream.readline().startswith(b"HTTP/1.1 200 ")
+                length, good = 0, stream.readline().startswith(b"HTTP/1.1 200 ")
                 while (line := stream.readline()) not in (b"\r\n", b""):
                     length = int(line.split(b":")[1]) if line.lower().startswith(b"content-length") else length
-                assert len(stream.read(length)) == length > 0
+                answered += good and len(stream.read(length)) == length > 0
         return len(self._connections) - answered
 
 
@@ -252,10 +251,20 @@ def test_a_worker_class_that_the_service_cannot_run_is_refused_at_start(start: S
     assert service.errors.read_text() == "worker class sync: must be gevent or gthread\n"
 
 
+def test_without_its_configuration_file_gunicorn_is_told_where_to_start(start: Start) -> None:
+    service = start(wait=False, config=False)
+    assert service.process.wait(20) != 0
+    assert "gunicorn.conf.py was not read: start Gunicorn in the directory that holds it" in service.errors.read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
 def test_an_interrupt_stops_at_once_even_while_draining(number: signal.Signals, start: Start) -> None:
     service = start(DRAIN_DELAY="60")
     service.signal(signal.SIGTERM)
     service.wait_for(lambda: service.ready() == (503, "draining"))
+    calls = Calls(service, 3, latency_ms=60_000)
+    time.sleep(0.5)
     service.signal(number)
     service.process.wait(10)
+    assert calls.cut() == 3
+    assert [line["path"] for line in service.lines() if line.get("error_code") == "cut_off"] == ["/inference"] * 3
