@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import resource
 import shlex
+import socket
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 _MOST_FILES = 65_536
 _MOST_CONNECTIONS = 10_000
 _OTHER_FILES = 32
+_STALLED_MS = 60_000
 
 _BODY = """-H 'content-type: application/json' -d '{"prompt": "Hello!", "user_id": "me"}'"""
 _degraded = degraded_counter(CollectorRegistry())
@@ -67,6 +70,7 @@ def greet(server: Any) -> None:
     Args:
         server: Gunicorn's arbiter, listening.
     """
+    hang_up_on_stalled_readers(server.LISTENERS)
     current = snapshot.current()
     warn(current)
     if server.worker_class is ThreadWorker and SLOW_CLIENTS not in current.warnings:
@@ -106,6 +110,17 @@ The gateway listens on http://{host}:{port}; {current.default_model} answers whe
 
 curl -sS 'http://{host}:{port}/inference' -H "x-api-key: {key}" {_BODY}
 """
+
+
+def hang_up_on_stalled_readers(listeners: Iterable[Any]) -> None:
+    """Have the kernel end connections whose other end takes nothing for a while: a write has no time-out otherwise,
+    and anybody could hold them for ever. A slow reader is not stalled.
+
+    Args:
+        listeners: sockets; what they accept inherits the option.
+    """
+    for listener in listeners:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
 
 
 def most_connections() -> int:

@@ -112,6 +112,13 @@ class Logger(GunicornLogger):  # type: ignore[misc]
     def access_log_enabled(self) -> bool:
         return False
 
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """A client that stopped reading is no error of ours."""
+        if isinstance(sys.exc_info()[1], TimeoutError):
+            self.info("hung up on a client that had stopped reading")
+        else:
+            super().exception(msg, *args, **kwargs)
+
     def reopen_files(self) -> None:
         """Also go on where a file cannot be opened again: its lines then go to standard error, line by line."""
         with contextlib.suppress(OSError):

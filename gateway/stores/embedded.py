@@ -24,6 +24,7 @@ Transaction = lmdb.Transaction
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MOST_PROCESSES = 1024
+_LOCK_BYTES = 2**17  # 64 for each process, and LMDB's header
 _PAUSE = 0.001  # seconds between two looks whether others have finished
 _FEWEST_TRIES = 10  # in a busy process each look comes late
 _CHECK_EVERY = 60.0  # seconds between two looks for readers that were killed, whose pages would never be free
@@ -68,19 +69,24 @@ class Environment:
         patience: seconds that a writer waits for the others.
 
     Raises:
-        lmdb.Error, OSError: it cannot be opened.
+        lmdb.Error, OSError, StoreError: it cannot be opened.
     """
 
     def __init__(self, path: Path, size: int, databases: tuple[str, ...], patience: float) -> None:
-        self._env = lmdb.open(
-            str(path), map_size=size, max_dbs=len(databases), max_readers=_MOST_PROCESSES, sync=False, mode=0o600
-        )
-        self.databases = {name: self._env.open_db(name.encode()) for name in databases}
         self._checked = 0.0
         self._patience = patience
         self._threads = threading.Lock()
         self._gave_up = 0.0
         self._processes = os.open(path / "writer", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            with self._turn():
+                _allocate(path / "lock.mdb")
+                options = {"map_size": size, "max_dbs": len(databases), "max_readers": _MOST_PROCESSES, "mode": 0o600}
+                self._env = lmdb.open(str(path), sync=False, **options)
+                self.databases = {name: self._env.open_db(name.encode()) for name in databases}
+        except BaseException:
+            os.close(self._processes)
+            raise
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Do `work` in a transaction that waits for nobody. Raises StoreError."""
@@ -125,6 +131,16 @@ class Environment:
             raise Full("the environment is full") from error
         except lmdb.Error as error:
             raise StoreError(str(error)) from error
+
+
+def _allocate(file: Path) -> None:
+    """Make LMDB's lock file in full size: it is mapped, and a page that a full disk has no room for would kill."""
+    descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        if os.fstat(descriptor).st_size == 0:
+            os.posix_fallocate(descriptor, 0, _LOCK_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _locked(descriptor: int) -> bool:

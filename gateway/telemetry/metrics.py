@@ -70,7 +70,7 @@ class Metrics:
 
         caller = ("tenant", "model", "provider")
         self._requests = counter("requests_total", "Requests that need a key.", "endpoint", *caller, "outcome")
-        self._tokens = counter("tokens_total", "Tokens bought; cached ones and cache writes are prompt too.", *caller, "kind")
+        self._tokens = counter("tokens_total", "Tokens bought, by kind; cached are prompt too.", *caller, "kind")
         self._cost = Counter(_NANO, "What answers cost, in USD.", caller, registry=registry)
         self._unpriced = counter("unpriced_requests_total", "Answers of models without a price.", "model")
         self._refused = counter("auth_failures_total", "Requests without a valid credential.", "reason")

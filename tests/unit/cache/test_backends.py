@@ -145,6 +145,29 @@ def _hold(data_dir: Path) -> None:
     EmbeddedCache(data_dir)._env.write(stay)
 
 
+def test_a_process_that_comes_while_another_one_writes_waits_no_longer_either(tmp_path: Path) -> None:
+    holder = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path,))
+    holder.start()
+    while not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    cache, before = EmbeddedCache(tmp_path), len(list(Path("/proc/self/fd").iterdir()))
+    started = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            cache.get("k")
+    assert time.monotonic() - started < 1
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    holder.kill()
+    holder.join()
+    assert cache.get("k") is None
+
+
+def test_no_page_of_a_mapped_file_is_missing_when_the_disk_is_full(tmp_path: Path) -> None:
+    EmbeddedCache(tmp_path).get("k")
+    (file,) = tmp_path.glob("*/lock.mdb")
+    assert file.stat().st_blocks * 512 >= file.stat().st_size > 0
+
+
 def test_readers_that_were_killed_are_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "_CHECK_EVERY", 0.0)
     cache = EmbeddedCache(tmp_path)

@@ -1,13 +1,14 @@
-"""What the master tells a person in front of a terminal."""
+"""What the master does for its workers, and what it tells a person in front of a terminal."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
 
 from gateway.config import Settings
-from gateway.server.master import hint
+from gateway.server.master import hang_up_on_stalled_readers, hint
 
 MakeSettings = Callable[..., Settings]
 
@@ -33,3 +34,10 @@ def test_the_curl_line_shows_no_key(make_settings: MakeSettings) -> None:
     assert '"x-api-key: $API_KEY"' in from_environment
     assert "dotenv-key-123" not in from_file
     assert "/.env" in from_file
+
+
+def test_a_connection_whose_reader_stalls_is_ended_by_the_kernel() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hang_up_on_stalled_readers([listener])
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
