@@ -81,8 +81,14 @@ class Environment:
         try:
             with self._turn():
                 _allocate(path / "lock.mdb")
-                options = {"map_size": size, "max_dbs": len(databases), "max_readers": _MOST_PROCESSES, "mode": 0o600}
-                self._env = lmdb.open(str(path), sync=False, **options)
+                self._env = lmdb.open(
+                    str(path),
+                    map_size=size,
+                    max_dbs=len(databases),
+                    max_readers=_MOST_PROCESSES,
+                    sync=False,
+                    mode=0o600,
+                )
                 self.databases = {name: self._env.open_db(name.encode()) for name in databases}
         except BaseException:
             os.close(self._processes)
