@@ -47,7 +47,7 @@ class EmbeddedCache(BaseCache):
     def get(self, key: str) -> bytes | None:
         env = self._env
         found = env.read(lambda transaction: transaction.get(key.encode(), db=env.databases["entries"]))
-        if found is None or _EXPIRY.unpack_from(found)[0] <= _milliseconds():
+        if found is None or bytes(found[: _EXPIRY.size]) <= _EXPIRY.pack(_milliseconds()):
             return None
         return bytes(found[_EXPIRY.size :])
 

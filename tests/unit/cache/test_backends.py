@@ -107,6 +107,15 @@ def test_a_full_environment_is_emptied_and_goes_on(tmp_path: Path, monkeypatch: 
     assert cache.get("k19")
 
 
+@pytest.mark.parametrize("found", [b"", b"x", b"\xff" * 8, b"\x00" * 9])
+def test_an_entry_that_is_too_short_or_forged_is_none_or_its_bytes_and_no_error(found: bytes, tmp_path: Path) -> None:
+    cache = EmbeddedCache(tmp_path)
+    env = cache._env
+    env.write(lambda transaction: transaction.put(b"k", found, db=env.databases["entries"]))
+    assert cache.get("k") in (None, b"")
+    assert cache.set("k", b"v", 60)
+
+
 def test_the_directory_of_an_earlier_boot_is_cleared_away(tmp_path: Path) -> None:
     earlier = tmp_path / "cache-00000000-0000-0000-0000-000000000000"
     earlier.mkdir()
