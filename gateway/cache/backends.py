@@ -80,18 +80,23 @@ def _put(transaction: Transaction, databases: dict[str, Any], key: bytes, entry:
     replaced = transaction.pop(key, db=entries)
     if replaced:
         transaction.delete(bytes(replaced[: _EXPIRY.size]) + key, db=expiry)
-        size -= len(replaced)
+        size -= _room(replaced)
     now, swept, first = _EXPIRY.pack(_milliseconds()), 0, transaction.cursor(db=expiry)
     while first.first():
         row = bytes(first.key())
-        if size + len(entry) <= _BUDGET and (row[: _EXPIRY.size] > now or swept == _MOST_SWEPT):
+        if size + _room(entry) <= _BUDGET and (row[: _EXPIRY.size] > now or swept == _MOST_SWEPT):
             break
         transaction.delete(row, db=expiry)
-        size -= len(transaction.pop(row[_EXPIRY.size :], db=entries) or b"")
+        size -= _room(transaction.pop(row[_EXPIRY.size :], db=entries) or b"")
         swept += 1
     transaction.put(key, entry, db=entries)
     transaction.put(entry[: _EXPIRY.size] + key, b"", db=expiry)
-    transaction.put(b"bytes", (size + len(entry)).to_bytes(8), db=databases["size"])
+    transaction.put(b"bytes", (size + _room(entry)).to_bytes(8), db=databases["size"])
+
+
+def _room(entry: bytes | memoryview) -> int:
+    """The bytes that an entry takes, with its two keys and LMDB's headers, on pages that are full."""
+    return len(entry) + 256
 
 
 def _empty(transaction: Transaction, databases: dict[str, Any]) -> None:
