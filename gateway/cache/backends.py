@@ -22,8 +22,9 @@ from gateway.stores.redis import RedisServer
 PATIENCE = 0.05  # seconds that any operation may take
 LARGEST = 2**20  # bytes of a value; a larger one is not kept
 
-_MAP = 256 * 2**20  # bytes that the embedded cache may take on the disk
-_BUDGET = 128 * 2**20  # of them for values, which leaves room for pages that are half full
+_MAP = 2**30  # bytes of addresses: far more than is used, since a full map could not even be emptied
+_BUDGET = 100 * 2**20  # bytes of entries by our reckoning; on pages that are half full they take twice as much
+_PAGE, _KEYS = 4096, 256
 _EXPIRY = struct.Struct(">Q")  # milliseconds of the boot's monotonic clock, which nobody can set
 _MOST_SWEPT = 100  # expired entries that one writer clears away
 _PREFIX = "llm-gateway:cache:"
@@ -95,8 +96,9 @@ def _put(transaction: Transaction, databases: dict[str, Any], key: bytes, entry:
 
 
 def _room(entry: bytes | memoryview) -> int:
-    """The bytes that an entry takes, with its two keys and LMDB's headers, on pages that are full."""
-    return len(entry) + 256
+    """The bytes that an entry takes, with its two keys and LMDB's headers; a large one has pages of its own."""
+    large = len(entry) > _PAGE // 2 - _KEYS
+    return (-(-len(entry) // _PAGE) * _PAGE + _PAGE if large else len(entry)) + _KEYS
 
 
 def _empty(transaction: Transaction, databases: dict[str, Any]) -> None:
