@@ -32,6 +32,7 @@ _WARM_UP_SECONDS = 1
 @click.option("--worker-class", default="gevent", type=click.Choice(["gevent", "gthread"]), show_default=True)
 @click.option("--connections", default=32, type=click.IntRange(1), show_default=True, help="Calls under way at once.")
 @click.option("--delay-ms", default=0.0, type=click.FloatRange(0), help="The upstream waits before it answers.")
+@click.option("--chunk-delay-ms", default=0.0, type=click.FloatRange(0), help="And between the events of a stream.")
 @click.option("--only", type=click.Choice(NAMES), multiple=True, help="This scenario; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output, the table on standard error.")
 def main(
@@ -41,6 +42,7 @@ def main(
     worker_class: str,
     connections: int,
     delay_ms: float,
+    chunk_delay_ms: float,
     only: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -54,7 +56,7 @@ def main(
     try:
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-")))
-            upstream = stack.enter_context(servers.upstream(directory, cores, delay_ms))
+            upstream = stack.enter_context(servers.upstream(directory, cores, delay_ms, chunk_delay_ms))
             start = partial(servers.gateway, directory, cores, workers, worker_class, key, upstream)
             gateway = stack.enter_context(start())
             caching = stack.enter_context(start(CACHE_TTL="300"))
@@ -63,7 +65,8 @@ def main(
             used = {"master": memory(gateway.pid)} | {f"worker {pid}": memory(pid) for pid in gateway.workers}
     except OSError as error:
         raise click.ClickException(str(error)) from error
-    workload = f"rounds: {rounds} of {seconds:g} s; workers: {workers} {worker_class}; upstream waits {delay_ms:g} ms"
+    waits = f"upstream waits {delay_ms:g} ms, {chunk_delay_ms:g} ms between events"
+    workload = f"rounds: {rounds} of {seconds:g} s; workers: {workers} {worker_class}; {waits}"
     sizes = [
         f"{name}: PSS {m['pss']:.0f} MB, RSS {m['rss']:.0f}, private {m['private']:.0f}" for name, m in used.items()
     ]
@@ -82,10 +85,13 @@ def _measure(wanted: Sequence[Scenario], rounds: int, seconds: float) -> list[Ro
     for number in range(1, rounds + 1):
         for scenario, own in zip(wanted, runs, strict=True):
             own.append(_run(scenario, seconds))
-            speed = f"{own[-1].figures.calls_per_second:,.0f} calls/s"
+            speed = f"{own[-1].figures.calls_per_second:,.0f} {scenario.unit}s/s"
             click.echo(f"round {number}/{rounds}: {scenario.name}, c={scenario.connections}: {speed}", err=True)
-    direct = {each.connections: own for each, own in zip(wanted, runs, strict=True) if each.name == "direct"}
-    return [summarize(each, own, direct.get(each.connections)) for each, own in zip(wanted, runs, strict=True)]
+    found = {(each.name, each.connections): own for each, own in zip(wanted, runs, strict=True)}
+    return [
+        summarize(each, own, found.get((each.compared, each.connections)))
+        for each, own in zip(wanted, runs, strict=True)
+    ]
 
 
 def _run(scenario: Scenario, seconds: float) -> Run:
@@ -97,7 +103,7 @@ def _run(scenario: Scenario, seconds: float) -> Run:
     """
     server = scenario.server
     before = cpu(server.workers)
-    outcome = drive(server.url, scenario.calls, scenario.connections, seconds, scenario.mark)
+    outcome = drive(server.url, scenario.calls, scenario.connections, seconds, scenario.mark, scenario.streams)
     after = cpu(server.workers)
     if not outcome.latencies:
         raise click.ClickException(f"{scenario.name}: no call succeeded: {dict(outcome.errors)}")

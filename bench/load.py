@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from bench.framing import message_size
+from bench.framing import LAST_CHUNK, Response
 
 NUMBER = "0000000000"  # in a body: replaced by another number in every request
 _SILENCE = 30  # seconds without any response after which a run is given up
+_DONE = re.compile(rb"\ndata: \[DONE\]\n+" + re.escape(LAST_CHUNK) + rb"\Z")
+_TAIL = 64  # bytes from the end of a response: _DONE is found in so many
 
 
 def requests(url: str, headers: Mapping[str, str] | None = None, body: str = "") -> Iterator[bytes]:
@@ -42,57 +44,77 @@ class Outcome:
 
     Attributes:
         seconds: from the first request to the last response.
-        latencies: seconds from request to whole response, of each call that got status 200.
+        latencies: seconds from request to whole response, of each call that succeeded: status 200, and a stream is one
+            that ends as it should.
+        first_bytes: seconds from request to the first of the response's body, of the same calls.
         marked: how many of those responses held the mark; all if there is none.
         errors: what else happened, and how often. A connection that breaks is not opened again.
+        mark, streams: as in `drive`.
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    first_bytes: list[float] = field(default_factory=list)
     marked: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    mark: re.Pattern[bytes] | None = None
+    streams: bool = False
 
-    def add(self, response: bytes, latency: float, mark: re.Pattern[bytes] | None) -> None:
+    def add(self, response: bytearray, first_byte: float, latency: float) -> None:
+        """Count a whole response; both times are seconds since the request."""
         if (status := response[9:12]) != b"200":
             self.errors[f"status {status.decode(errors='replace')}"] += 1
-            return
-        self.latencies.append(latency)
-        self.marked += not mark or mark.search(response) is not None
+        elif self.streams and not _DONE.search(response[-_TAIL:]):
+            self.errors["no stream that ends with data: [DONE]"] += 1
+        else:
+            self.first_bytes.append(first_byte)
+            self.latencies.append(latency)
+            self.marked += not self.mark or self.mark.search(response) is not None
 
 
 class _Connection:
-    """A connection and the call under way on it, sent at `sent` in `time.perf_counter()`'s seconds."""
+    """A connection and the call under way on it.
+
+    Attributes:
+        sent: when its request was, in `time.perf_counter()`'s seconds.
+        begun: when the first of the response's body had come, likewise; zero until then.
+        response: what has come of it.
+    """
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address, timeout=_SILENCE)
         self.sent = 0.0
-        self._received = b""
+        self.begun = 0.0
+        self.response = Response()
 
     def send(self, request: bytes) -> None:
-        self._received = b""
+        self.response = Response()
+        self.begun = 0.0
         self.sent = time.perf_counter()
         self.socket.sendall(request)
 
-    def receive(self) -> bytes | None:
-        """Read what has come: the whole response, or None while some of it is missing.
+    def receive(self) -> bool:
+        """Read what has come; tells whether the response is whole.
 
         Raises:
             OSError: the connection broke, or what came is longer than its Content-Length says.
         """
         data = self.socket.recv(65_536)
-        self._received += data
-        size = message_size(self._received)
         if not data:
             raise ConnectionError("connection closed before the response was whole")
-        if size is None or len(self._received) < size:
-            return None
-        if len(self._received) > size:
-            raise ConnectionError("response longer than its content-length")
-        return self._received
+        whole = self.response.add(data)
+        if not self.begun and (whole or self.response.begun):
+            self.begun = time.perf_counter()
+        return whole
 
 
 def drive(
-    url: str, calls: Iterator[bytes], connections: int, seconds: float, mark: re.Pattern[bytes] | None = None
+    url: str,
+    calls: Iterator[bytes],
+    connections: int,
+    seconds: float,
+    mark: re.Pattern[bytes] | None = None,
+    streams: bool = False,
 ) -> Outcome:
     """Keep `connections` calls under way for `seconds`, then wait for the last responses.
 
@@ -102,12 +124,13 @@ def drive(
         connections: how many, each open for the whole run.
         seconds: after which no further request is sent.
         mark: what to look for in each response.
+        streams: every response must be a stream of events that ends with `data: [DONE]`; one that does not is an error.
 
     Raises:
         OSError: no connection came about.
     """
     parts = urlsplit(url)
-    outcome = Outcome()
+    outcome = Outcome(mark=mark, streams=streams)
     with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
         for _ in range(connections):
             connection = _Connection((parts.hostname or "", parts.port or 80))
@@ -124,11 +147,10 @@ def drive(
             for key, _ in ready:
                 connection = key.data
                 try:
-                    response = connection.receive()
-                    if response is None:
+                    if not connection.receive():
                         continue
                     now = time.perf_counter()
-                    outcome.add(response, now - connection.sent, mark)
+                    outcome.add(connection.response.data, connection.begun - connection.sent, now - connection.sent)
                     if now < started + seconds:
                         connection.send(next(calls))
                         continue

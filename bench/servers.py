@@ -58,10 +58,11 @@ def share_out(available: Sequence[int], workers: int) -> Cores:
     return Cores(rest[:workers] or others, others[:1], others[-1:])
 
 
-def upstream(directory: Path, cores: Cores, delay_ms: float) -> AbstractContextManager[Server]:
+def upstream(directory: Path, cores: Cores, delay_ms: float, chunk_delay_ms: float) -> AbstractContextManager[Server]:
     """The fake provider, running; `directory` is for its files."""
     home = Path(tempfile.mkdtemp(dir=directory))
-    return _running(["bench.upstream", "--delay-ms", str(delay_ms)], home, cores.upstream, {})
+    command = ["bench.upstream", "--delay-ms", str(delay_ms), "--chunk-delay-ms", str(chunk_delay_ms)]
+    return _running(command, home, cores.upstream, {})
 
 
 def gateway(

@@ -1,16 +1,23 @@
-"""A provider that costs next to nothing: every request gets the same chat completion, made beforehand."""
+"""A provider that costs next to nothing: every request gets the same chat completion, or stream, made beforehand."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import click
 
 from bench.framing import message_size
 
-_MESSAGE = {"role": "assistant", "content": "All work and no play. " * 22, "refusal": None}
+PIECES = 100  # of the answer's text, in a stream: an event each
+
+_STREAMS = re.compile(rb'"stream": ?true')
+_TEXT = "All work and no play. " * 22
+_MESSAGE = {"role": "assistant", "content": _TEXT, "refusal": None}
 _COMPLETION = {
     "id": "chatcmpl-0123456789abcdef01234567",
     "object": "chat.completion",
@@ -28,14 +35,47 @@ _COMPLETION = {
     "system_fingerprint": "fp_0123456789",
 }
 _BODY = json.dumps(_COMPLETION).encode()
-_RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+_WHOLE = [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)]
+
+
+def _stream() -> list[bytes]:
+    """The same completion as a response of events, an HTTP chunk each, as OpenAI streams it; some 270 bytes each."""
+    common = {**_COMPLETION, "object": "chat.completion.chunk"}
+    del common["service_tier"]
+
+    def event(delta: dict[str, Any] | None, finish_reason: str | None = None, usage: object = None) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        choices = [] if delta is None else [choice]
+        body = {**common, "choices": choices, "usage": usage}
+        return json.dumps(body, separators=(",", ":"))
+
+    ends = [len(_TEXT) * number // PIECES for number in range(PIECES + 1)]
+    events = [
+        event({"role": "assistant", "content": "", "refusal": None}),
+        *(event({"content": _TEXT[start:end]}) for start, end in pairwise(ends)),
+        event({}, finish_reason="stop"),
+        event(None, usage=_COMPLETION["usage"]),
+        "[DONE]",
+    ]
+    chunks = [f"data: {each}\n\n".encode() for each in events]
+    first, *others = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+    return [head + first, *others[:-1], others[-1] + b"0\r\n\r\n"]
 
 
 class _Connection(asyncio.Protocol):
-    """Answers one request after the other, each `delay` seconds after its end; pipelining is not catered for."""
+    """Answers one request after the other; pipelining is not catered for.
 
-    def __init__(self, delay: float) -> None:
+    Args:
+        delay: seconds from the end of a request to its answer.
+        pause: seconds between one event of a stream and the next; with none, a stream is written at once.
+        stream: the pieces of the answer to a request for one.
+    """
+
+    def __init__(self, delay: float, pause: float, stream: list[bytes]) -> None:
         self._delay = delay
+        self._pause = pause
+        self._stream = stream
         self._received = b""
         self._transport: Any = None
 
@@ -47,25 +87,34 @@ class _Connection(asyncio.Protocol):
         size = message_size(self._received)
         if size is None or len(self._received) < size:
             return
+        answer = self._stream if _STREAMS.search(self._received) else _WHOLE
         self._received = b""
         if self._delay:
-            asyncio.get_running_loop().call_later(self._delay, self._transport.write, _RESPONSE)
+            asyncio.get_running_loop().call_later(self._delay, self._send, answer)
         else:
-            self._transport.write(_RESPONSE)
+            self._send(answer)
+
+    def _send(self, pieces: Sequence[bytes], number: int = 0) -> None:
+        """Write the piece of this number now, and the next one after the pause."""
+        self._transport.write(pieces[number])
+        if number + 1 < len(pieces) and not self._transport.is_closing():
+            asyncio.get_running_loop().call_later(self._pause, self._send, pieces, number + 1)
 
 
-async def _serve(port: int, delay: float) -> None:
+async def _serve(port: int, delay: float, pause: float) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(delay), "127.0.0.1", port, backlog=1024)
+    stream = _stream() if pause else [b"".join(_stream())]
+    server = await loop.create_server(lambda: _Connection(delay, pause, stream), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 
 @click.command()
 @click.option("--port", envvar="PORT", required=True, type=int)
 @click.option("--delay-ms", default=0.0, help="Wait before each answer.")
-def main(port: int, delay_ms: float) -> None:
+@click.option("--chunk-delay-ms", default=0.0, help="Wait between the events of a stream.")
+def main(port: int, delay_ms: float, chunk_delay_ms: float) -> None:
     """Answer on 127.0.0.1 until a signal ends it."""
-    asyncio.run(_serve(port, delay_ms / 1000))
+    asyncio.run(_serve(port, delay_ms / 1000, chunk_delay_ms / 1000))
 
 
 if __name__ == "__main__":

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench.load import NUMBER, drive, requests
 from tests.fakes.upstream import Received, Upstream, answers, completion, response, sends
+
+STREAM = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n"
+DONE = b"f\r\n\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
 def calls(upstream: Upstream) -> Iterator[bytes]:
@@ -38,10 +44,61 @@ def test_a_response_in_pieces_is_one_response(upstream: Upstream) -> None:
     assert outcome.errors == {}
 
 
+def test_a_stream_is_one_response_and_the_connection_stays_open(upstream: Upstream) -> None:
+    def stream(connection: socket.socket, request: Received) -> bool:
+        connection.sendall(STREAM + DONE)
+        return True
+
+    upstream.script = stream
+    outcome = drive(upstream.base_url, calls(upstream), 2, 0.1, streams=True)
+    assert len(outcome.latencies) == len(outcome.first_bytes) == len(upstream.received) > 2
+    assert (outcome.errors, upstream.connections) == ({}, 2)
+
+
+def test_the_time_of_the_first_byte_is_taken_before_the_rest_has_come(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = itertools.count()
+    read = threading.Semaphore(0)
+
+    def clock() -> float:
+        read.release()
+        return float(next(readings))
+
+    def stream(connection: socket.socket, request: Received) -> bool:
+        connection.sendall(STREAM)
+        for _ in ("started", "sent", "begun"):
+            assert read.acquire(timeout=10)
+        connection.sendall(DONE)
+        return True
+
+    monkeypatch.setattr("bench.load.time", SimpleNamespace(perf_counter=clock))
+    upstream.script = stream
+    outcome = drive(upstream.base_url, calls(upstream), 1, 0, streams=True)
+    assert (outcome.first_bytes, outcome.latencies) == ([1], [2])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        STREAM + b"0\r\n\r\n",
+        STREAM + DONE.replace(b"[DONE]", b"[NONE]"),
+        STREAM + DONE.replace(b"f\r\n\n", b"10\r\n\nx"),
+        response(b"data: [DONE]\n\n"),
+    ],
+)
+def test_a_stream_without_its_end_is_an_error(raw: bytes, upstream: Upstream) -> None:
+    upstream.script = sends(raw)
+    outcome = drive(upstream.base_url, calls(upstream), 1, 0, streams=True)
+    assert (outcome.latencies, outcome.first_bytes) == ([], [])
+    assert outcome.errors == {"no stream that ends with data: [DONE]": 1}
+
+
 @pytest.mark.parametrize(
     ("script", "error"),
     [
         (answers(completion("no"), 503), "status 503"),
+        (sends(STREAM + DONE[:-1]), "connection closed before the response was whole"),
         (sends(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"), "connection closed before the response was whole"),
         (sends(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ntoo long"), "response longer than its content-length"),
     ],
