@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.load import NUMBER, requests
 from bench.servers import Server
 
-NAMES = ("direct", "health", "echo", "upstream", "cache-hit", "direct-stream")
+NAMES = ("direct", "health", "echo", "upstream", "cache-hit", "direct-stream", "stream")
 STREAMS = 16  # under way at once, or as many as calls are if that is less
 
 _PROMPT = f"What does a gateway between applications and language models do, in three sentences? {NUMBER}"
@@ -67,4 +67,5 @@ def scenarios(upstream: Server, gateway: Server, caching: Server, key: str, conn
         *(Scenario("upstream", gateway, infer(gateway), count, "direct") for count in both),
         Scenario("cache-hit", caching, infer(caching, _PROMPT.replace(NUMBER, "")), connections, mark=HIT),
         *(Scenario("direct-stream", upstream, stream(upstream), count, streams=True) for count in few),
+        *(Scenario("stream", gateway, stream(gateway), count, "direct-stream", streams=True) for count in few),
     ]

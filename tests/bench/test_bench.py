@@ -19,11 +19,12 @@ def test_every_scenario_completes_without_errors_and_costs_cpu_time() -> None:
     report = json.loads(done.stdout)
     rows = {(row["scenario"], row["connections"]): row for row in report["rows"]}
     assert {name for name, _ in rows} == set(NAMES)
-    assert len(rows) == 9
+    assert len(rows) == 11
     for row in rows.values():
         assert row["errors"] == {}
         assert row["median"]["cpu_us"] > 0
     assert rows["upstream", 1]["added_p50_ms"] > 0
+    assert rows["stream", 1]["added_p50_ms"] > 0
     assert all(sizes["private"] > 0 for sizes in report["memory_mb"].values())
     assert all(row["median"]["first_p50_ms"] <= row["median"]["p50_ms"] for row in rows.values())
     in_table = [line.split()[0] for line in done.stderr.splitlines() if line.startswith(NAMES)]
