@@ -155,10 +155,14 @@ def _cells(row: Row) -> list[str]:
     return [
         row.scenario,
         str(row.connections),
-        f"{middle.calls_per_second:,.0f}",
-        f"{row.slowest:,.0f}-{row.fastest:,.0f}",
+        _rate(middle.calls_per_second),
+        f"{_rate(row.slowest)}-{_rate(row.fastest)}",
         *(f"{value:,.0f}" for value in (middle.cpu_us, middle.cpu_user_us, middle.cpu_system_us)),
         *("-" if value is None else f"{value:.2f}" for value in times),
-        *([f"{1e6 / middle.cpu_us:,.0f}" if middle.cpu_us else "-"] if row.streams else []),
+        *([_rate(1e6 / middle.cpu_us) if middle.cpu_us else "-"] if row.streams else []),
         str(sum(row.errors.values())),
     ]
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

@@ -56,6 +56,7 @@ def test_streams_have_a_table_of_their_own_and_their_price_in_calls() -> None:
     heading, *lines = table(streams).splitlines()
     assert len(heading) == len(lines[0]) == len(lines[1])
     assert lines[0].split()[-7:] == ["0.50", "0.50", "-", "-", "1.00", "10,000", "0"]
+    assert lines[1].split()[1:4] == ["32", "10.0", "10.0-10.0"]
     assert lines[1].split()[-7:] == ["1.50", "1.50", "1.00", "1.00", "3.00", "10,000", "2"]
     assert lines[2:] == ["ERRORS in stream, c=32: 2 x status 500"]
     both = table([summarize(scenario("upstream"), rounds(0.001), None), *streams]).splitlines()
