@@ -20,8 +20,9 @@ attempt at the same target or the next one can help; the message is written for 
     ├── UpstreamError            502 upstream_error
     │   ├── UpstreamUnreachable  502 not connected: nothing was sent
     │   └── StaleConnection      502 a kept-alive connection ended before one byte of response
-    └── UpstreamTimeout          504 upstream_timeout
-        └── ConnectTimeout       504 not connected in time: nothing was sent
+    ├── UpstreamTimeout          504 upstream_timeout
+    │   └── ConnectTimeout       504 not connected in time: nothing was sent
+    └── ClientLeft               499 client_left: nobody is told
 """
 
 from __future__ import annotations
@@ -196,3 +197,12 @@ class UpstreamTimeout(GatewayError):
 
 class ConnectTimeout(UpstreamTimeout):
     retryable = True
+
+
+class ClientLeft(GatewayError):
+    """The client closed its connection. The status is nginx's, for the log alone."""
+
+    status = 499
+    code = "client_left"
+    type = "invalid_request_error"
+    default_message = "The client closed the connection before the answer was there."
