@@ -44,6 +44,7 @@ class GatewayError(Exception):
     other_codes: tuple[str, ...] = ()  # of a class that serves several
     type = "server_error"
     retryable = False
+    client_may_retry: bool | None = None  # None leaves it to the client, which goes by the status
     default_message = "The gateway failed to handle this request. Quote the request id when you report it."
 
     def __init__(
@@ -61,6 +62,10 @@ class GatewayError(Exception):
         self.code = code or type(self).code
         self.retry_after = retry_after
         self.detail = detail
+
+    def describe(self) -> dict[str, str | None]:
+        """What the client is told, as OpenAI's errors have it."""
+        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
 
 
 class InvalidRequest(GatewayError):
@@ -193,10 +198,12 @@ class UpstreamTimeout(GatewayError):
 
     status = 504
     code = "upstream_timeout"
+    client_may_retry = False
 
 
 class ConnectTimeout(UpstreamTimeout):
     retryable = True
+    client_may_retry = None
 
 
 class ClientLeft(GatewayError):

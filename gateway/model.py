@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Operation = Literal["chat", "completions", "embeddings"]
@@ -34,7 +34,7 @@ class ModelRequest:
         body: the bytes of a request that came in OpenAI's shape; a vendor of that dialect gets them as they are but
             for what the gateway owns. None for other dialects: `asked` is what is sent.
         stream: the answer is to come in events, as it is made.
-        include_usage: a stream is to end with its usage.
+        stream_options: OpenAI's, as the client set them.
         unknown: fields of the request that its dialect does not document.
     """
 
@@ -44,8 +44,13 @@ class ModelRequest:
     user_id: str | None = None
     body: bytes | None = None
     stream: bool = False
-    include_usage: bool = False
+    stream_options: Mapping[str, Any] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+
+    @property
+    def include_usage(self) -> bool:
+        """A stream is to end with its usage."""
+        return self.stream_options.get("include_usage") is True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from gateway.concurrency import give_way
 from gateway.config import Secret, Settings
 from gateway.config.settings import Network
 from gateway.errors import InvalidRequest, NotFound, Unauthorized
+from gateway.services.relay import Relay
 from gateway.telemetry.logs import in_flight, log_request
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
@@ -68,9 +69,24 @@ def install(app: Flask, settings: Settings, keys: StaticKeys, metrics: Metrics) 
 
     def finish(response: Response) -> Response:
         response.call_on_close(metrics.inflight.dec)
-        if request.url_rule and request.endpoint not in OPEN:
-            metrics.request(request.url_rule.rule, g.record)
-        return _finish(response)
+        record: RequestRecord = g.record
+        record.status = response.status_code
+        counted = request.url_rule.rule if request.url_rule and request.endpoint not in OPEN else None
+        logged = not (request.path == "/" and request.method == "HEAD")
+
+        def end() -> None:
+            if counted:
+                metrics.request(counted, record)
+            if logged:
+                log_request(record)
+            else:
+                in_flight.pop(id(record))
+
+        if isinstance(response.response, Relay):
+            response.call_on_close(end)
+        else:
+            end()
+        return _with_headers(response, record)
 
     app.before_request(begin)
     app.before_request(guard)
@@ -98,17 +114,11 @@ def _begin(trusted_proxies: tuple[Network, ...]) -> None:
     in_flight[id(g.record)] = g.record
 
 
-def _finish(response: Response) -> Response:
-    record: RequestRecord = g.record
+def _with_headers(response: Response, record: RequestRecord) -> Response:
     response.headers["X-Request-ID"] = record.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
-    record.status = response.status_code
     close_if_unread(request, response)
-    if request.path == "/" and request.method == "HEAD":
-        in_flight.pop(id(record))
-    else:
-        log_request(record)
     return response
 
 

@@ -122,7 +122,7 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
     """
     if status in ProviderRefused.statuses and len(body) <= LARGEST_REFUSAL and _is_json_object(body):
         return ProviderRefused(status, body)
-    detail = f"status {status}, {_error_code(body) or 'no error code'}"
+    detail = f"status {status}, {error_code(body) or 'no error code'}"
     if status in (401, 403):
         return UpstreamError(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
     if status == 408:
@@ -138,7 +138,7 @@ def _is_json_object(body: bytes) -> bool:
         return False
 
 
-def _error_code(body: bytes) -> str | None:
+def error_code(body: bytes) -> str | None:
     """The error's code or type, for the operator's log; never its text, which may quote the prompt."""
     try:
         error = orjson.loads(body[:LARGEST_REFUSAL])["error"]

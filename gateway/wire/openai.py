@@ -18,7 +18,38 @@ MOST_VALUES = 4_000_000
 _MOST_TOKENS = 1_000_000_000  # more in one call is not credible
 
 _CHUNK = ".chunk"  # what a chat completion's `object` ends in while it is streamed
+_DEFINITIONS = ("tools", "functions", "response_format")
 _SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")  # fields of a message that are text of the model
+
+
+def prompt(asked: Mapping[str, Any]) -> tuple[list[str], int, int]:
+    """What a model is given to read.
+
+    Args:
+        asked: see `ModelRequest`.
+
+    Returns:
+        Its texts, tool definitions and answer schemas among them; how many tokens came as numbers; how many messages.
+    """
+    messages = [message for message in asked.get("messages") or () if isinstance(message, dict)]
+    texts = [text for message in messages for text in _prompted(message)]
+    for name in _DEFINITIONS:
+        if asked.get(name):
+            texts.append(orjson.dumps(asked[name]).decode())
+    given = asked.get("prompt", asked.get("input", ()))
+    if isinstance(given, str):
+        return [*texts, given], 0, len(messages)
+    numbers = sum(len(entry) if isinstance(entry, list) else isinstance(entry, int) for entry in given)
+    return [*texts, *(entry for entry in given if isinstance(entry, str))], numbers, len(messages)
+
+
+def _prompted(message: Mapping[str, Any]) -> Iterator[str]:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    calls = [call.get("function") for call in message.get("tool_calls") or () if isinstance(call, dict)]
+    found = [part.get(name) for part in parts if isinstance(part, dict) for name in ("text", "refusal")]
+    found += [call.get(name) for call in calls if isinstance(call, dict) for name in ("name", "arguments")]
+    yield from (text for text in found if isinstance(text, str))
 
 
 def read_whole(operation: Operation, body: bytes, reasoning_beside: bool = False) -> Completion:
