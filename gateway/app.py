@@ -65,9 +65,7 @@ def create_app(settings: Settings) -> Flask:
             failed=lambda: metrics.degraded("cache"),
             state=state.cache,
         ),
-        Books(
-            Costs(settings, catalogue, metrics.unpriced), counter, metrics, state, keep_prompts=settings.log_prompts
-        ),
+        Books(Costs(settings, catalogue, metrics.unpriced), counter, metrics, state, keep_prompts=settings.log_prompts),
     )
 
     LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))

@@ -198,7 +198,7 @@ class UpstreamTimeout(GatewayError):
 
     status = 504
     code = "upstream_timeout"
-    client_may_retry = False
+    client_may_retry: bool | None = False
 
 
 class ConnectTimeout(UpstreamTimeout):

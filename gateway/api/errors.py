@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+
 import orjson
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException

@@ -68,25 +68,7 @@ def install(app: Flask, settings: Settings, keys: StaticKeys, metrics: Metrics) 
         g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
 
     def finish(response: Response) -> Response:
-        response.call_on_close(metrics.inflight.dec)
-        record: RequestRecord = g.record
-        record.status = response.status_code
-        counted = request.url_rule.rule if request.url_rule and request.endpoint not in OPEN else None
-        logged = not (request.path == "/" and request.method == "HEAD")
-
-        def end() -> None:
-            if counted:
-                metrics.request(counted, record)
-            if logged:
-                log_request(record)
-            else:
-                in_flight.pop(id(record))
-
-        if isinstance(response.response, Relay):
-            response.call_on_close(end)
-        else:
-            end()
-        return _with_headers(response, record)
+        return _finish(response, metrics)
 
     app.before_request(begin)
     app.before_request(guard)
@@ -114,11 +96,29 @@ def _begin(trusted_proxies: tuple[Network, ...]) -> None:
     in_flight[id(g.record)] = g.record
 
 
-def _with_headers(response: Response, record: RequestRecord) -> Response:
+def _finish(response: Response, metrics: Metrics) -> Response:
+    record: RequestRecord = g.record
+    record.status = response.status_code
     response.headers["X-Request-ID"] = record.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
     close_if_unread(request, response)
+    route = request.url_rule.rule if request.url_rule and request.endpoint not in OPEN else None
+    silent = request.path == "/" and request.method == "HEAD"
+
+    def end() -> None:
+        if route:
+            metrics.request(route, record)
+        if silent:
+            in_flight.pop(id(record))
+        else:
+            log_request(record)
+
+    response.call_on_close(metrics.inflight.dec)
+    if isinstance(response.response, Relay):
+        response.call_on_close(end)  # not before the relay's own end
+    else:
+        end()
     return response
 
 

@@ -14,6 +14,8 @@ from gateway.errors import ModelNotFound
 from gateway.model import ModelRequest
 from gateway.routing.router import Router
 from gateway.schemas import openai as dialect
+from gateway.schemas import openai_answers as answers
+from gateway.schemas.openai_stream import StreamWriter
 from gateway.services.inference import Inference
 
 
@@ -22,31 +24,33 @@ def blueprint(inference: Inference, router: Router, max_body_bytes: int) -> Blue
 
     def ask(read: Callable[[dict[str, Any], bytes], ModelRequest]) -> Response:
         asked = read(*read_json(request, max_body_bytes))
-        writer = dialect.StreamWriter(asked.include_usage)
+        writer = StreamWriter(asked.include_usage)
         return answer(inference, asked, lambda whole: whole.completion.body, writer)
 
     @routes.post("/chat/completions")
-    @describe("Chat", request=dialect.ChatSchema, answer=dialect.ChatAnswerSchema, **ASKS_A_MODEL)
+    @describe("Chat", request=dialect.ChatSchema, answer=answers.ChatAnswerSchema, **ASKS_A_MODEL)
     def chat() -> Response:
         return ask(dialect.read_chat)
 
     @routes.post("/completions")
-    @describe("Complete a text", request=dialect.CompletionsSchema, answer=dialect.CompletionsAnswerSchema, **ASKS_A_MODEL)
+    @describe(
+        "Complete a text", request=dialect.CompletionsSchema, answer=answers.CompletionsAnswerSchema, **ASKS_A_MODEL
+    )
     def completions() -> Response:
         return ask(dialect.read_completions)
 
     @routes.post("/embeddings")
-    @describe("Embed texts", request=dialect.EmbeddingsSchema, answer=dialect.EmbeddingsAnswerSchema, **ASKS_A_MODEL)
+    @describe("Embed texts", request=dialect.EmbeddingsSchema, answer=answers.EmbeddingsAnswerSchema, **ASKS_A_MODEL)
     def embeddings() -> Response:
         return ask(dialect.read_embeddings)
 
     @routes.get("/models")
-    @describe("List the models", answer=dialect.ModelListSchema)
+    @describe("List the models", answer=answers.ModelListSchema)
     def models() -> dict[str, Any]:
         return {"object": "list", "data": [_model(name) for name in router.names()]}
 
     @routes.get("/models/<path:model>")
-    @describe("Look a model up", answer=dialect.ModelSchema, errors=[ModelNotFound])
+    @describe("Look a model up", answer=answers.ModelSchema, errors=[ModelNotFound])
     def model(model: str) -> dict[str, Any]:
         router.candidates(model)
         return _model(model)

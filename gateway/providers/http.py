@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, cast
 
 import requests
 import urllib3
@@ -48,14 +48,14 @@ class Reply:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._raw: Any = response.raw
-        self._response = self._raw._original_response
+        self._response = cast(connection.Response, self._raw._original_response)
         self._reader = self._response.reader
         self._reader.most = most_bytes
         self._body = Body(self._response)
         self._deadlines = deadlines
         self._provider = provider
 
-    def arrivals(self, heartbeat: float = float("inf")) -> Iterator[bytes]:
+    def arrivals(self, heartbeat: float = float("inf")) -> Generator[bytes]:
         """Yield the body as it comes, and b"" after every `heartbeat` seconds of silence.
 
         Raises:

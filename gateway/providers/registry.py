@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway.config.settings import ConfigError, ProviderSettings
 from gateway.providers.base import Provider
-from gateway.providers.offline import PromptCount, OfflineProvider, TokenCount
+from gateway.providers.offline import OfflineProvider, PromptCount, TokenCount
 from gateway.providers.openai import OpenAIProvider
 
 

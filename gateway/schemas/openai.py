@@ -175,6 +175,6 @@ def _read(operation: Operation, schema: Schema, document: dict[str, Any], body: 
         user_id=document.get("user") or None,
         body=body,
         stream=stream,
-        include_usage=options is not None and options.get("include_usage") is True,
+        stream_options=options or {},
         unknown=unknown,
     )

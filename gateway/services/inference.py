@@ -62,9 +62,7 @@ class Inference:
         def open_stream() -> Opened:
             if kept := self._kept(exchange, slot):
                 return Opened(Replay(kept), lambda _completion, _error: self._books.write(exchange, kept))
-            attempt, stream = self._attempt_each(
-                exchange, candidates, lambda provider, *call: provider.stream(*call)
-            )
+            attempt, stream = self._attempt_each(exchange, candidates, lambda provider, *call: provider.stream(*call))
             exchange.record.upstream_request_id = stream.upstream_request_id
             return Opened(stream, lambda completion, error: self._close(attempt, slot, completion, error))
 
@@ -111,9 +109,7 @@ class Inference:
                 if not error.retryable or not candidates or record.attempts == MOST_ATTEMPTS:
                     raise
 
-    def _close(
-        self, attempt: Attempt, slot: Slot, completion: Completion, error: GatewayError | None = None
-    ) -> Answer:
+    def _close(self, attempt: Attempt, slot: Slot, completion: Completion, error: GatewayError | None = None) -> Answer:
         """Settle the attempt that answered, and keep the answer if it is whole."""
         answer = attempt.close(completion, error)
         if error is None:

@@ -48,7 +48,7 @@ class Opened:
 class Replay:
     """A kept answer as a stream."""
 
-    upstream_request_id = None
+    upstream_request_id: str | None = None
 
     def __init__(self, answer: Answer) -> None:
         self._completion = answer.completion

@@ -33,9 +33,7 @@ def prompt(asked: Mapping[str, Any]) -> tuple[list[str], int, int]:
     """
     messages = [message for message in asked.get("messages") or () if isinstance(message, dict)]
     texts = [text for message in messages for text in _prompted(message)]
-    for name in _DEFINITIONS:
-        if asked.get(name):
-            texts.append(orjson.dumps(asked[name]).decode())
+    texts += [orjson.dumps(asked[name]).decode() for name in _DEFINITIONS if asked.get(name)]
     given = asked.get("prompt", asked.get("input", ()))
     if isinstance(given, str):
         return [*texts, given], 0, len(messages)
@@ -174,8 +172,8 @@ def chunks(
         return {**head, "choices": [{**rest, "logprobs": None, "finish_reason": None, **changes}]}
 
     for choice in answer["choices"]:
-        name, whole = ("delta", dict(choice["message"])) if chat else ("text", choice["text"])
-        pieces: list[Any] = list(cut(whole)) if not chat else list(_deltas(whole, cut))
+        name = "delta" if chat else "text"
+        pieces: Iterable[Any] = _deltas(choice["message"], cut) if chat else cut(choice["text"])
         for number, piece in enumerate(pieces):
             yield chunk(choice, **{name: piece, "logprobs": choice.get("logprobs") if number == 0 else None})
         yield chunk(choice, **{name: {} if chat else "", "finish_reason": choice.get("finish_reason")})
