@@ -24,6 +24,7 @@ def blueprint(inference: Inference, max_body_bytes: int) -> Blueprint:
         "Ask a model",
         request=dialect.InferenceSchema,
         answer=dialect.InferenceAnswerSchema,
+        streams='`data: {"delta": "…"}` events, one with every field but `response`, then `data: [DONE]`.',
         statuses={InvalidField: WRONG_FIELD},
         **ASKS_A_MODEL,
     )

@@ -22,13 +22,15 @@ from gateway.services.inference import Inference
 def blueprint(inference: Inference, router: Router, max_body_bytes: int) -> Blueprint:
     routes = Blueprint("openai", __name__, url_prefix="/v1")
 
+    events = 'OpenAI\'s chunks as server-sent events, then `data: [DONE]`; a break ends with `data: {"error": …}`.'
+
     def ask(read: Callable[[dict[str, Any], bytes], ModelRequest]) -> Response:
         asked = read(*read_json(request, max_body_bytes))
         writer = StreamWriter(asked.include_usage)
         return answer(inference, asked, lambda whole: whole.completion.body, writer)
 
     @routes.post("/chat/completions")
-    @describe("Chat", request=dialect.ChatSchema, answer=answers.ChatAnswerSchema, **ASKS_A_MODEL)
+    @describe("Chat", request=dialect.ChatSchema, answer=answers.ChatAnswerSchema, streams=events, **ASKS_A_MODEL)
     def chat() -> Response:
         return ask(dialect.read_chat)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,12 +11,15 @@ import pytest
 from gateway.cache import responses
 from gateway.cache.entries import encode
 from gateway.cache.responses import ResponseCache
-from gateway.model import Answer, CachePolicy, ChatRequest, Completion, Message, Target, Usage
+from gateway.model import Answer, CachePolicy, ModelRequest, Target, Usage
 from gateway.stores import StoreError
+from gateway.wire.openai import read_whole
+from tests.fakes.upstream import completion
 
-REQUEST = ChatRequest(None, (Message("user", "u"),), "alice")
+REQUEST = ModelRequest("chat", None, {"messages": [{"role": "user", "content": "u"}]}, "alice")
 USAGE = Usage(5, 4)
-BOUGHT = Answer(Completion("text", "stop", USAGE), USAGE, 42, Target("openai", "gpt-4o-mini"))
+BODY = json.dumps(completion("text")).encode()
+BOUGHT = Answer(read_whole("chat", BODY), USAGE, 42, Target("openai", "gpt-4o-mini"))
 
 
 class Store:

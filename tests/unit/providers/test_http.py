@@ -183,5 +183,7 @@ def test_a_configured_proxy_is_used_with_its_password(upstream: Upstream) -> Non
 
 def test_a_server_without_a_valid_certificate_is_not_trusted(upstream: Upstream) -> None:
     upstream.script = sends(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    error, _ = failure_after(lambda: transport(upstream.base_url.replace("http:", "https:")).send(PATH, b"{}", {}, within(1)))
+    error, _ = failure_after(
+        lambda: transport(upstream.base_url.replace("http:", "https:")).send(PATH, b"{}", {}, within(1))
+    )
     assert isinstance(error, UpstreamError | UpstreamTimeout)
