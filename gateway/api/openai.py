@@ -52,7 +52,12 @@ def blueprint(inference: Inference, router: Router, max_body_bytes: int) -> Blue
         return {"object": "list", "data": [_model(name) for name in router.names()]}
 
     @routes.get("/models/<path:model>")
-    @describe("Look a model up", answer=answers.ModelSchema, errors=[ModelNotFound])
+    @describe(
+        "Look a model up",
+        answer=answers.ModelSchema,
+        parameters=[{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}],
+        errors=[ModelNotFound],
+    )
     def model(model: str) -> dict[str, Any]:
         router.candidates(model)
         return _model(model)

@@ -167,17 +167,14 @@ def document(app: Flask) -> dict[str, Any]:
             raise LookupError(f"{rule.endpoint} is not described; see {describe.__module__}.describe")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             path = re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
-            spec.path(path, operations={method.lower(): _operation(rule.endpoint, description, rule.arguments)})
+            spec.path(path, operations={method.lower(): _operation(rule.endpoint, description)})
     described: dict[str, Any] = spec.to_dict()
     return described
 
 
-def _operation(endpoint: str, description: _Description, arguments: Iterable[str]) -> dict[str, Any]:
+def _operation(endpoint: str, description: _Description) -> dict[str, Any]:
     """One Operation Object, for apispec to write into."""
     operation = deepcopy(description.operation)
-    operation["parameters"] += [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in arguments
-    ]
     operation["tags"] = [endpoint.partition(".")[0]]
     errors = [*description.errors, GatewayError]
     if endpoint in OPEN:

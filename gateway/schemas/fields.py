@@ -11,6 +11,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 from gateway.errors import InvalidField
 from gateway.wording import plain
 
+LARGEST_CAP = 2**31 - 1  # tokens of an answer
+
 
 class StrictInteger(fields.Integer):
     """A JSON integer: not `true`, not `1.0`, not `"1"`."""

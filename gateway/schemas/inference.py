@@ -10,11 +10,9 @@ from marshmallow import RAISE, Schema, fields, validate
 from gateway.errors import GatewayError
 from gateway.model import Answer, ModelRequest, UsageSource, usd
 from gateway.schemas.answers import AnswerSchema
-from gateway.schemas.fields import NotBlank, StrictBoolean, StrictInteger, StrictNumber, load
+from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, load
 from gateway.telemetry.record import RequestRecord
 from gateway.wire import sse
-
-LARGEST_CAP = 2**31 - 1
 
 
 class InferenceSchema(Schema):

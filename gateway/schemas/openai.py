@@ -13,7 +13,7 @@ from marshmallow import INCLUDE, Schema, fields, validate
 
 from gateway.errors import InvalidField
 from gateway.model import ModelRequest, Operation
-from gateway.schemas.fields import NotBlank, StrictBoolean, StrictInteger, StrictNumber, check
+from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, check
 from gateway.schemas.openai_messages import Messages
 from gateway.schemas.shapes import (
     LogitBias,
@@ -28,7 +28,6 @@ from gateway.schemas.shapes import (
 )
 from gateway.schemas.steering import refuse_steering
 
-LARGEST_CAP = 2**31 - 1
 LONGEST_NAME = 256  # of an end user; it goes into logs
 
 BEARS_ON = "x-bears-on"
@@ -37,6 +36,7 @@ _COST: dict[str, Any] = {BEARS_ON: ["cost"]}
 _ANSWER: dict[str, Any] = {BEARS_ON: ["answer"]}
 _BOTH: dict[str, Any] = {BEARS_ON: ["cost", "answer"]}
 
+_name = validate.Length(max=LONGEST_NAME)
 _cap = validate.Range(1, LARGEST_CAP)
 _penalty = validate.Range(-2, 2)
 
@@ -55,7 +55,7 @@ class RequestSchema(Schema):
     )
     user = fields.String(
         allow_none=True,
-        validate=validate.Length(max=LONGEST_NAME),
+        validate=_name,
         metadata=_NOTHING | {"description": "Who it is for, as the gateway's log will show."},
     )
 
@@ -71,9 +71,7 @@ class _TextSchema(RequestSchema):
     seed = StrictInteger(allow_none=True, validate=validate.Range(-(2**63), 2**63 - 1), metadata=_ANSWER)
     stop = Stop(allow_none=True, metadata=_ANSWER)
     stream = StrictBoolean(allow_none=True, metadata=_NOTHING)
-    stream_options = StreamOptions(
-        allow_none=True, metadata=_NOTHING | {"description": "Only where `stream` is true."}
-    )  # fmt: skip
+    stream_options = StreamOptions(allow_none=True, metadata=_NOTHING | {"description": "Only where `stream` is true."})
     temperature = StrictNumber(allow_none=True, validate=validate.Range(0, 2), metadata=_ANSWER)
     top_p = StrictNumber(allow_none=True, validate=validate.Range(0, 1), metadata=_ANSWER)
 
@@ -97,9 +95,7 @@ class ChatSchema(_TextSchema):
     prompt_cache_retention = fields.String(allow_none=True, metadata=_COST)
     reasoning_effort = fields.String(allow_none=True, metadata=_BOTH)
     response_format = TypedObject(allow_none=True, metadata=_BOTH)
-    safety_identifier = fields.String(
-        allow_none=True, validate=validate.Length(max=LONGEST_NAME), metadata=_NOTHING
-    )  # fmt: skip
+    safety_identifier = fields.String(allow_none=True, validate=_name, metadata=_NOTHING)
     service_tier = fields.String(allow_none=True, metadata=_BOTH)
     store = StrictBoolean(allow_none=True, metadata=_ANSWER)
     tool_choice = StringOrObject(allow_none=True, metadata=_BOTH)
@@ -126,7 +122,7 @@ class CompletionsSchema(_TextSchema):
 class EmbeddingsSchema(RequestSchema):
     """A request for embeddings."""
 
-    input = TextOrTokens(required=True, validate=validate.Length(min=1), metadata=_BOTH)
+    input = TextOrTokens(required=True, validate=validate.Length(min=1), metadata=_BOTH | {"minItems": 1})
     dimensions = StrictInteger(allow_none=True, validate=validate.Range(1, LARGEST_CAP), metadata=_ANSWER)
     encoding_format = fields.String(allow_none=True, metadata=_ANSWER)
 

@@ -20,6 +20,7 @@ _PARTS: Mapping[str, tuple[type, ...]] = {
     "input_audio": (dict, str),
     "file": (dict,),
 }
+_PARTS_OF_VENDORS = frozenset({"video_url", "audio_url", "document_url", "image_embeds", "reference", "thinking"})
 
 
 class Messages(Shape):
@@ -39,7 +40,7 @@ class Messages(Shape):
                     "items": {
                         "type": "object",
                         "required": ["type"],
-                        "properties": {"type": {"type": "string", "enum": sorted(_PARTS)}},
+                        "properties": {"type": {"type": "string", "enum": sorted({*_PARTS, *_PARTS_OF_VENDORS})}},
                     },
                 },
                 "tool_calls": {"type": ["array", "null"], "items": {"type": "object"}},
@@ -83,11 +84,12 @@ def _check_content(message: Mapping[str, Any], where: str) -> None:
         if type(part) is not dict:
             raise wrong_type(f"{where}[{index}]", "an object")
         kind = part.get("type")
-        if type(kind) is not str or kind not in _PARTS:
+        if type(kind) is str and kind in _PARTS:
+            if type(part.get(kind)) not in _PARTS[kind]:
+                need(part, kind, _PARTS[kind], f"{where}[{index}]")
+        elif type(kind) is not str or kind not in _PARTS_OF_VENDORS:
             need(part, "type", (str,), f"{where}[{index}]")
             raise _not_one_of(_PARTS, f"{where}[{index}].type")
-        if type(part.get(kind)) not in _PARTS[kind]:
-            need(part, kind, _PARTS[kind], f"{where}[{index}]")
 
 
 def _check_calls(calls: Any, where: str) -> None:

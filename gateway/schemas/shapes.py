@@ -11,7 +11,7 @@ from marshmallow import fields
 
 from gateway.errors import InvalidField
 
-MOST_STOPS = 4
+MOST_STOPS = 16  # OpenAI takes 4, DeepSeek 16
 STRONGEST_BIAS = 100
 _NAMES: Mapping[type, str] = {str: "a string", dict: "an object"}
 

@@ -13,9 +13,9 @@ STEERING = frozenset({
     "deployment_url", "deployment_id", "region_name", "custom_llm_provider", "default_query", "extra_query",
     "proxy", "proxies", "http_proxy", "https_proxy", "proxy_url", "proxy_server_request", "use_litellm_proxy",
     # as whom
-    "api_key", "api_type", "api_version", "organization", "organization_id", "headers", "extra_headers",
+    "api_key", "api_type", "api_version", "organization", "organization_id", "project", "headers", "extra_headers",
     "default_headers", "auth", "authorization", "credentials", "token", "access_token", "api_token", "client_id",
-    "client_secret", "tenant_id", "secret_fields",
+    "client_secret", "tenant_id", "secret_fields", "workload_identity", "webhook_secret",
     # with what
     "extra_body", "client", "http_client", "shared_session", "ssl_verify", "verify_ssl", "verify", "cert",
     "user_config", "model_list", "model_info", "base_model", "specific_deployment", "drop_params",

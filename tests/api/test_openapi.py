@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,7 +50,9 @@ def check(response: TestResponse, document: dict[str, Any], path: str, method: s
     for name, reference in described["headers"].items():
         if name in response.headers:
             schema = document["components"]["headers"][reference["$ref"].rsplit("/")[-1]]["schema"]
-            {"string": str, "integer": int, "number": float, "boolean": json.loads}[schema["type"]](response.headers[name])
+            {"string": str, "integer": int, "number": float, "boolean": json.loads}[schema["type"]](
+                response.headers[name]
+            )
     return described
 
 

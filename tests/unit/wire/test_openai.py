@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import orjson
 import pytest
 
 from gateway.model import Usage
-from gateway.wire import sse
-from gateway.wire.openai import chunks, prompt, read_usage, read_whole, without_usage
+from gateway.wire.openai import read_usage, read_whole
 from tests.fakes.upstream import completion
 
 
@@ -62,5 +60,3 @@ def test_every_vendors_usage_is_normalised_and_a_lying_one_refused(
     reported: Any, beside: bool, usage: Usage | None
 ) -> None:
     assert read_usage(reported, beside) == usage
-
-
