@@ -161,12 +161,3 @@ def _system_poll() -> Any:
     from gevent.monkey import get_original
 
     return get_original("select", "poll")()
-
-
-def pause(seconds: float, client: socket.socket | None) -> bool:
-    """Sleep; False as soon as the client has hung up."""
-    try:
-        wait(seconds, client)
-    except HungUp:
-        return False
-    return True

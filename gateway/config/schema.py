@@ -119,7 +119,9 @@ class AnswerSchema(_Section):
     latency_ms = WholeNumber(validate=validate.Range(min=0, max=3_600_000))
     tokens_per_second = fields.Float(validate=validate.Range(min=0, min_inclusive=False))
     fail = fields.String(
-        validate=validate.Regexp(r"\A([45]\d\d|reset|timeout)\Z", error="must be a 4xx or 5xx status, reset or timeout")
+        validate=validate.Regexp(
+            r"\A([45]\d\d|reset|timeout|cut)\Z", error="must be a 4xx or 5xx status, reset, timeout or cut"
+        )
     )
     fail_percent = WholeNumber(validate=validate.Range(min=0, max=100))
 

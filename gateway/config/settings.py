@@ -70,7 +70,8 @@ class OfflineSettings:
         tokens: length of the answer; None repeats the prompt.
         latency_ms: wait before the answer begins.
         tokens_per_second: pace of the answer; None is at once.
-        fail: a status to fail with, or "reset" or "timeout".
+        fail: a status to fail with, or "reset", "timeout" or "cut". With "cut" a stream breaks off after half of its
+            events, and a whole answer does not come at all.
         fail_percent: share of prompts that fail, chosen by the prompt's hash.
     """
 

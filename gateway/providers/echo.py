@@ -136,7 +136,8 @@ class Echo:
             text = prompt + said.text if asked.get("echo") else said.text
             spent, length = spent + self._tokens(said) * number, length + len(text) * number
             _check_length(length)
-            choices += (_choice(len(choices) + more, said, {"text": text}) for more in range(number))
+            choices += [_choice(len(choices) + more, said, {"text": text}) for more in range(number)]
+            give_way()
         return self._with_usage(request, choices, spent)
 
     def _with_usage(self, request: ModelRequest, choices: list[dict[str, Any]], spent: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import orjson
 from marshmallow import ValidationError
 
-from gateway.concurrency import pause
+from gateway.concurrency import HungUp, give_way, wait
 from gateway.config.schema import AnswerSchema
 from gateway.config.settings import OfflineSettings, ProviderSettings
 from gateway.errors import ClientLeft, GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
@@ -125,8 +125,11 @@ class _Patience:
 
     def wait(self, seconds: float) -> None:
         left = self._until - time.monotonic()
-        if not pause(max(0.0, min(seconds, left)), self._client):
-            raise ClientLeft
+        give_way()
+        try:
+            wait(min(seconds, left), self._client)
+        except HungUp:
+            raise ClientLeft from None
         if seconds > left:
             raise UpstreamTimeout(f"The provider {self._provider!r} did not answer in time.")
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from gateway.config.settings import ConfigError, ProviderSettings
 from gateway.providers.base import Provider
-from gateway.providers.offline import OfflineProvider, PromptCount, TokenCount
+from gateway.providers.echo import PromptCount, TokenCount
+from gateway.providers.offline import OfflineProvider
 from gateway.providers.openai import OpenAIProvider
 
 

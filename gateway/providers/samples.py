@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+import orjson
+
 T = TypeVar("T")
 
-_LARGEST = 100_000  # of one sample: schemas looked at, and characters
+_LARGEST = 100_000  # of one sample: entries of schemas looked at each time, and characters
 _DEEPEST = 100  # schemas within each other
 
 _FORMATS = {
@@ -31,7 +33,7 @@ def sample(schema: Any) -> Any:
     """An instance of a JSON schema, the same for the same schema.
 
     Raises:
-        ValueError: nothing satisfies it, or only what is too large, or a reference leads out of it.
+        ValueError: nothing satisfies it, or only what is too large, or it refers to what is not in it.
     """
     return _Sampler(schema).value(schema, frozenset())
 
@@ -61,16 +63,17 @@ class _Sampler:
         if schema is True:
             return None
         if "const" in schema:
-            return schema["const"]
+            return self._as_given(schema["const"])
         if schema.get("enum"):
-            return schema["enum"][0]
+            return self._as_given(schema["enum"][0])
         if "default" in schema:
-            return schema["default"]
+            return self._as_given(schema["default"])
         for keyword in ("allOf", "anyOf", "oneOf"):
             if keyword in schema:
                 return self._combined(keyword, schema[keyword], _without(schema, keyword), above, depth + 1)
         kinds = schema.get("type") or next((kind for name, kind in _TYPE_OF.items() if name in schema), "null")
         kinds = kinds if isinstance(kinds, list) else [kinds]
+        self._spend(len(kinds))
         return _first_possible(lambda kind: self._of_type(kind, schema, above, depth + 1), kinds)
 
     def _combined(self, keyword: str, what: Any, rest: dict[str, Any], above: frozenset[str], depth: int) -> Any:
@@ -96,10 +99,11 @@ class _Sampler:
         return False if kind == "boolean" else None
 
     def _object(self, schema: Mapping[str, Any], above: frozenset[str], depth: int) -> dict[str, Any]:
-        properties, required = schema.get("properties", {}), schema.get("required", [])
+        properties, required = schema.get("properties", {}), dict.fromkeys(schema.get("required", []))
         others = schema.get("additionalProperties", True)
         found = {}
-        for name in dict.fromkeys([*properties, *required]):
+        for name in {**properties, **required}:
+            self._spend(len(name))
             try:
                 found[name] = self.value(properties.get(name, others), above, depth)
             except _Impossible:
@@ -115,30 +119,46 @@ class _Sampler:
 
     def _resolved(self, schema: Any, above: frozenset[str]) -> tuple[Any, frozenset[str]]:
         """A part of the schema with what it refers to in its place, and the references that it is within then."""
-        self._spend(1)
+        self._spend(_entries(schema))
         while isinstance(schema, dict) and "$ref" in schema:
             reference = schema["$ref"]
+            self._spend(len(reference))
             if reference in above:
                 raise _Impossible("a schema that only endless values satisfy")
             schema = _both(self._target(reference), _without(schema, "$ref"))
             above |= {reference}
+            self._spend(_entries(schema))
         return schema, above
 
     def _target(self, reference: str) -> Any:
         """What a reference within the schema means: "#", or "#/$defs/Name"."""
         start, *steps = reference.split("/")
-        if start != "#":
-            raise ValueError("a reference that leads out of the schema")
         found = self._root
-        for step in steps:
-            name = unquote(step).replace("~1", "/").replace("~0", "~")
-            found = found[int(name) if isinstance(found, list) else name]
+        try:
+            for step in steps:
+                name = unquote(step).replace("~1", "/").replace("~0", "~")
+                found = found[int(name) if isinstance(found, list) else name]
+        except (ValueError, LookupError, TypeError):
+            start = ""
+        if start != "#":
+            raise ValueError("a reference to what is not in the schema")
         return found
+
+    def _as_given(self, value: Any) -> Any:
+        self._spend(len(orjson.dumps(value)))
+        return value
 
     def _spend(self, amount: int) -> None:
         self._left -= amount
         if self._left < 0:
             raise ValueError("a schema that takes too large a value")
+
+
+def _entries(schema: Any) -> int:
+    """How much there is to go through in a schema, without what its parts say."""
+    if isinstance(schema, bool):
+        return 1
+    return 1 + len(schema) + len(schema.get("properties", ())) + len(schema.get("required", ()))
 
 
 def _without(schema: Mapping[str, Any], keyword: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def prompt(asked: Mapping[str, Any]) -> tuple[list[str], int, int]:
     messages = [message for message in asked.get("messages") or () if isinstance(message, dict)]
     texts = [text for message in messages for text in _prompted(message)]
     texts += [orjson.dumps(asked[name]).decode() for name in _DEFINITIONS if asked.get(name)]
-    given = asked.get("prompt", asked.get("input", ()))
+    given = asked.get("prompt") or asked.get("input") or ()
     if isinstance(given, str):
         return [*texts, given], 0, len(messages)
     numbers = sum(len(entry) if isinstance(entry, list) else isinstance(entry, int) for entry in given)

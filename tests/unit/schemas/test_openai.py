@@ -91,7 +91,7 @@ def test_a_value_of_another_type_is_refused_by_the_fields_name(names: list[str],
     [
         ({"model": ""}, "model", "invalid_value"),
         ({"model": " \n"}, "model", "invalid_value"),
-        ({"stop": ["a"] * 5}, "stop", "invalid_value"),
+        ({"stop": ["a"] * 17}, "stop", "invalid_value"),
         ({"logit_bias": {"1": 101}}, "logit_bias", "invalid_value"),
         ({"logit_bias": {"1": 0, "2": -100.5}}, "logit_bias", "invalid_value"),
         ({"user": "x" * 257}, "user", "invalid_value"),
@@ -118,7 +118,7 @@ def test_a_value_that_no_vendor_takes_is_refused_by_its_path(fields: dict[str, A
     [
         {"reasoning_effort": "beyond"}, {"service_tier": "gold"}, {"verbosity": "epic"}, {"modalities": ["smell"]},
         {"response_format": {"type": "grammar"}}, {"tools": [{"type": "web"}]}, {"tools": []}, {"stop": []},
-        {"stop": "a"}, {"stop": ["a"] * 4}, {"tool_choice": "any"}, {"tool_choice": {"type": "function"}},
+        {"stop": "a"}, {"stop": ["a"] * 16}, {"tool_choice": "any"}, {"tool_choice": {"type": "function"}},
         {"logit_bias": {}}, {"logit_bias": {"50256": -100, "1": 0.5}}, {"metadata": {"a": "b"}},
         {"prompt_cache_retention": "1y"}, {"temperature": 1}, {"temperature": 0.5},
     ],
