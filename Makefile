@@ -51,7 +51,7 @@ $(VENV)/development: requirements-dev.lock $(VENV)/runtime
 # The locks name versions and hashes, and no registry.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --exclude-newer "7 days" --custom-compile-command "make lock" --output-file requirements.lock setup.cfg deploy/build.in
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --exclude-newer "7 days" --custom-compile-command "make lock" --extra dev --constraint requirements.lock --output-file requirements-dev.lock setup.cfg deploy/build.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --exclude-newer "7 days" --custom-compile-command "make lock" --extra dev --constraint requirements.lock --output-file requirements-dev.lock setup.cfg deploy/build.in
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -8,7 +8,7 @@ from flask import Flask
 
 from gateway.accounting import prices, tokens
 from gateway.accounting.costs import Costs
-from gateway.api import docs, errors, health, hooks, inference
+from gateway.api import docs, errors, health, hooks, inference, openai
 from gateway.api import metrics as metrics_api
 from gateway.auth.static_keys import StaticKeys
 from gateway.cache import responses
@@ -21,6 +21,7 @@ from gateway.model import State
 from gateway.providers import registry
 from gateway.providers.base import Provider
 from gateway.routing.router import Router
+from gateway.services.attempt import Books
 from gateway.services.health import Health
 from gateway.services.inference import Inference
 from gateway.telemetry.logs import LogFile
@@ -53,22 +54,18 @@ def create_app(settings: Settings) -> Flask:
     if settings.cache_ttl:
         checks["cache"] = "ok"
     state = Health(checks)
-    providers = registry.build(settings.providers, counter.count, counter.count_messages)
+    providers = registry.build(settings.providers, counter.count, counter.count_prompt)
     _check_built_in(router, providers, settings)
     service = Inference(
         router,
         providers,
-        Costs(settings, catalogue, metrics.unpriced),
-        counter,
         ResponseCache(
             responses.backend(app, settings.data_dir, settings.redis_url),
             settings.cache_ttl,
             failed=lambda: metrics.degraded("cache"),
             state=state.cache,
         ),
-        metrics,
-        state,
-        keep_prompts=settings.log_prompts,
+        Books(Costs(settings, catalogue, metrics.unpriced), counter, metrics, state, keep_prompts=settings.log_prompts),
     )
 
     LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))
@@ -77,6 +74,7 @@ def create_app(settings: Settings) -> Flask:
     errors.install(app)
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
+    app.register_blueprint(openai.blueprint(service, router, settings.max_body_bytes))
     app.register_blueprint(metrics_api.blueprint(metrics))
     app.register_blueprint(docs.blueprint())
     return app

@@ -40,7 +40,7 @@ def check() -> None:
         router = Router(settings, prices.catalogue())
         router.check()
         counter = tokens.load(settings.tokenizer_dir)
-        providers = registry.build(settings.providers, counter.count, counter.count_messages)
+        providers = registry.build(settings.providers, counter.count, counter.count_prompt)
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(f"{click.style('failed ', 'red')} {mistake}", err=True)

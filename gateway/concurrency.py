@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import select
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
 _TURNS = 20  # a look-up, a connection, a password, a command, an answer; and some
+_LOOK = 0.5  # seconds between two looks at a client that has sent more and cannot be waited for
 
 
 def cooperative() -> bool:
@@ -34,6 +38,48 @@ def off_the_loop(work: Callable[[], T]) -> T:
     return result
 
 
+class Task(Generic[T]):
+    """Work that goes on beside the caller's own, in a greenlet or a thread.
+
+    Args:
+        work: what to do.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._outcome: list[tuple[T | None, Exception | None]] = []
+        if cooperative():
+            import gevent
+
+            self._runner: Any = gevent.spawn(self._run)
+        else:
+            self._runner = threading.Thread(target=self._run, daemon=True)
+            self._runner.start()
+
+    def _run(self) -> None:
+        try:
+            self._outcome.append((self._work(), None))
+        except Exception as error:  # noqa: BLE001 - raised by `result`: gevent and threading would print it
+            self._outcome.append((None, error))
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for its end, for `seconds` at most; whether it has come."""
+        self._runner.join(seconds)
+        return bool(self._outcome)
+
+    def result(self) -> T:
+        """What the work, which has ended, brought. Raises what it raised."""
+        result, error = self._outcome[0]
+        if error:
+            raise error
+        return cast(T, result)
+
+    def abandon(self) -> None:
+        """Stop a greenlet where it waits; a thread goes on."""
+        if cooperative():
+            self._runner.kill(block=False)
+
+
 def within(seconds: float, work: Callable[[], T]) -> T:
     """Do work that waits for others, for `seconds` at most of their time. Threads keep to a socket's time-outs, which
     hold there. Of greenlets a busy process gives each its turn late, and that is nobody's fault: once the time is
@@ -44,29 +90,15 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     """
     if not cooperative():
         return work()
-    import gevent
-
-    outcome: list[tuple[T | None, Exception | None]] = []
-
-    def run() -> None:
-        try:
-            outcome.append((work(), None))
-        except Exception as error:  # noqa: BLE001 - raised below: gevent would print what leaves a greenlet
-            outcome.append((None, error))
-
-    greenlet = gevent.spawn(run)
-    greenlet.join(seconds)
+    task = Task(work)
+    done = task.wait(seconds)
     for _ in range(_TURNS):
-        if outcome:
-            break
+        if done:
+            return task.result()
         give_way()
-    if not outcome:
-        greenlet.kill(block=False)
-        raise Expired
-    result, error = outcome[0]
-    if error:
-        raise error
-    return cast(T, result)
+        done = task.wait(0)
+    task.abandon()
+    raise Expired
 
 
 class Expired(Exception):
@@ -82,3 +114,50 @@ def at_most(seconds: float) -> contextlib.AbstractContextManager[object]:
 
     block: contextlib.AbstractContextManager[object] = gevent.Timeout(seconds, Expired())
     return block
+
+
+class HungUp(Exception):
+    """The other end of a connection has closed it. No OSError, for the same reason."""
+
+
+def wait(seconds: float, client: socket.socket | None, readable: socket.socket | None = None) -> None:
+    """Wait until `readable` has something to read, for `seconds` at most.
+
+    Args:
+        seconds: how long.
+        client: a connection that nothing more is expected from, if there is any.
+        readable: what is waited for; None just waits.
+
+    Raises:
+        HungUp: `client` has been closed by its other end.
+    """
+    until, talkative = time.monotonic() + seconds, False
+    while (left := until - time.monotonic()) > 0:
+        poll = select.poll()
+        if readable is not None:
+            poll.register(readable, select.POLLIN)
+        if client is not None and not talkative:
+            poll.register(client, select.POLLIN | select.POLLRDHUP)
+        ready = [fd for fd, _ in poll.poll(1000 * (min(left, _LOOK) if talkative else left))]
+        if client is not None and hung_up(client):
+            raise HungUp
+        if readable is not None and readable.fileno() in ready:
+            return
+        talkative = bool(ready) or talkative  # it has sent its next request, or says goodbye in TLS
+
+
+def hung_up(client: socket.socket) -> bool:
+    """Whether the other end has closed the connection, or its side of it. A client that is still there may be silent
+    or have sent more."""
+    poll = _system_poll()
+    poll.register(client, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def _system_poll() -> Any:
+    """The system's own poll: gevent's does not tell the end of a connection from bytes that wait."""
+    if not cooperative():
+        return select.poll()
+    from gevent.monkey import get_original
+
+    return get_original("select", "poll")()

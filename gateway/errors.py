@@ -20,8 +20,9 @@ attempt at the same target or the next one can help; the message is written for 
     ├── UpstreamError            502 upstream_error
     │   ├── UpstreamUnreachable  502 not connected: nothing was sent
     │   └── StaleConnection      502 a kept-alive connection ended before one byte of response
-    └── UpstreamTimeout          504 upstream_timeout
-        └── ConnectTimeout       504 not connected in time: nothing was sent
+    ├── UpstreamTimeout          504 upstream_timeout
+    │   └── ConnectTimeout       504 not connected in time: nothing was sent
+    └── ClientLeft               499 client_left: nobody is told
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class GatewayError(Exception):
     other_codes: tuple[str, ...] = ()  # of a class that serves several
     type = "server_error"
     retryable = False
+    client_may_retry: bool | None = None  # None leaves it to the client, which goes by the status
     default_message = "The gateway failed to handle this request. Quote the request id when you report it."
 
     def __init__(
@@ -60,6 +62,10 @@ class GatewayError(Exception):
         self.code = code or type(self).code
         self.retry_after = retry_after
         self.detail = detail
+
+    def describe(self) -> dict[str, str | None]:
+        """What the client is told, as OpenAI's errors have it."""
+        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
 
 
 class InvalidRequest(GatewayError):
@@ -192,7 +198,18 @@ class UpstreamTimeout(GatewayError):
 
     status = 504
     code = "upstream_timeout"
+    client_may_retry: bool | None = False
 
 
 class ConnectTimeout(UpstreamTimeout):
     retryable = True
+    client_may_retry = None
+
+
+class ClientLeft(GatewayError):
+    """The client closed its connection. The status is nginx's, for the log alone."""
+
+    status = 499
+    code = "client_left"
+    type = "invalid_request_error"
+    default_message = "The client closed the connection before the answer was there."

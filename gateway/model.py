@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-Role = Literal["system", "user", "assistant"]
+Operation = Literal["chat", "completions", "embeddings"]
 UsageSource = Literal["provider", "counted", "cache"]
 State = Literal["ok", "degraded", "down"]  # of one thing that the gateway depends on
 Status = Literal["ready", "degraded", "draining"]  # of the gateway
@@ -22,28 +23,34 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    role: Role
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """One request for an answer, whatever dialect it came in.
+class ModelRequest:
+    """One request to a model, whatever dialect it came in.
 
     Attributes:
+        operation: what is asked for.
         model: the name the client asked for; None asks for the default model.
-        messages: the conversation, oldest first.
-        user_id: the end user that the client names.
-        max_tokens: the most tokens the answer may have, or None for the provider's own limit.
-        temperature: 0 to 2, or None for the provider's default.
+        asked: all that bears on the answer, in OpenAI's shape: without the model, the user, and how it is delivered.
+        user_id: the end user that the client names, if it does.
+        body: the bytes of a request that came in OpenAI's shape; a vendor of that dialect gets them as they are but
+            for what the gateway owns. None for other dialects: `asked` is what is sent.
+        stream: the answer is to come in events, as it is made.
+        stream_options: OpenAI's, as the client set them.
+        unknown: fields of the request that its dialect does not document.
     """
 
+    operation: Operation
     model: str | None
-    messages: tuple[Message, ...]
-    user_id: str
-    max_tokens: int | None = None
-    temperature: float | None = None
+    asked: Mapping[str, Any]
+    user_id: str | None = None
+    body: bytes | None = None
+    stream: bool = False
+    stream_options: Mapping[str, Any] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def include_usage(self) -> bool:
+        """A stream is to end with its usage."""
+        return self.stream_options.get("include_usage") is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +79,23 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A provider's whole answer. `usage` is None where the provider did not tell, or not credibly."""
+    """A provider's answer: the whole one, or what came of it until its stream ended.
 
-    text: str
-    finish_reason: str | None
-    usage: Usage | None
+    Attributes:
+        body: JSON in OpenAI's shape, as the provider sent it, or put together from its events.
+        text: what the first choice says.
+        generated: all that was generated, in every choice, tool calls included.
+        not_kept: characters of `generated` beyond those that were worth their memory; `body` lacks them.
+        finish_reasons: of every choice; None where it has none.
+        usage: None where the provider did not tell, or not credibly.
+    """
+
+    body: bytes
+    text: str = ""
+    generated: str = ""
+    not_kept: int = 0
+    finish_reasons: tuple[str | None, ...] = ()
+    usage: Usage | None = None
     upstream_request_id: str | None = None
 
 

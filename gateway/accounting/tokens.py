@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import tiktoken
 
 from gateway.concurrency import off_the_loop
-from gateway.model import Message
+from gateway.model import Completion, ModelRequest
+from gateway.wire.openai import prompt
 
 # tiktoken_ext/openai_public.py: the file's SHA-256. tiktoken's cache names a file by the SHA-1 of its address.
 _RANK_FILES = {
@@ -59,10 +59,16 @@ class TokenCounter:
             return len(encoding.encode_ordinary(text))
         return off_the_loop(lambda: _count_long(encoding, text))
 
-    def count_messages(self, messages: Sequence[Message], model: str = "") -> int:
-        """The number of prompt tokens that `messages` make, framing included."""
-        framing = _TOKENS_PER_MESSAGE * len(messages) + _TOKENS_PER_ANSWER
-        return framing + sum(self.count(message.content, model) for message in messages)
+    def count_prompt(self, request: ModelRequest, model: str = "") -> int:
+        """The tokens of a request's prompt, framing included; media are left out."""
+        texts, numbers, messages = prompt(request.asked)
+        framing = _TOKENS_PER_MESSAGE * messages + _TOKENS_PER_ANSWER if messages else 0
+        return framing + numbers + sum(self.count(text, model) for text in texts)
+
+    def count_generated(self, completion: Completion, model: str = "") -> int:
+        """The tokens that a model made; what was not kept of them is taken to be like the rest."""
+        tokens, kept = self.count(completion.generated, model), len(completion.generated)
+        return tokens if not completion.not_kept else -(-tokens * (kept + completion.not_kept) // kept)
 
 
 @lru_cache(maxsize=4)

@@ -24,12 +24,15 @@ _STALLED_SECONDS = 9.0  # without a byte of a body that was announced
 _CHUNKED_READ = 2_048  # bytes at once: chunks of one byte each take long to put together
 
 
-def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
+def read_json(request: Request, most_bytes: int) -> tuple[dict[str, Any], bytes]:
     """Read and parse the body.
 
     Args:
         request: the request, its body not read yet.
         most_bytes: the largest body that is taken.
+
+    Returns:
+        What it says, and its bytes.
 
     Raises:
         UnsupportedMediaType: not JSON by its headers, or compressed.
@@ -40,7 +43,8 @@ def read_json(request: Request, most_bytes: int) -> dict[str, Any]:
         raise UnsupportedMediaType("Send the body uncompressed; the gateway takes no Content-Encoding.")
     if not _MEDIA_TYPE.fullmatch(request.headers.get("Content-Type", "")):
         raise UnsupportedMediaType("Send JSON in UTF-8 with the header 'Content-Type: application/json'.")
-    return parse(_read(request, most_bytes))
+    body = _read(request, most_bytes)
+    return parse(body), body
 
 
 def _read(request: Request, most_bytes: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import orjson
 from flask import Flask, Response, g
@@ -38,16 +37,13 @@ def install(app: Flask) -> None:
 def respond(error: GatewayError, status: int | None = None) -> Response:
     """The response for `error`; its code goes into the log line. `status` replaces the error's own."""
     g.record.error_code = error.code
-    body = error.body if isinstance(error, ProviderRefused) else orjson.dumps({"error": describe(error)})
+    body = error.body if isinstance(error, ProviderRefused) else orjson.dumps({"error": error.describe()})
     response = Response(body, status or error.status, mimetype="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    if error.client_may_retry is not None:
+        response.headers["x-should-retry"] = str(error.client_may_retry).lower()
     return response
-
-
-def describe(error: GatewayError) -> dict[str, Any]:
-    """What the client is told."""
-    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
 
 
 def _respond_to_flask(error: HTTPException) -> Response:

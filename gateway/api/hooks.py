@@ -16,6 +16,7 @@ from gateway.concurrency import give_way
 from gateway.config import Secret, Settings
 from gateway.config.settings import Network
 from gateway.errors import InvalidRequest, NotFound, Unauthorized
+from gateway.services.relay import Relay
 from gateway.telemetry.logs import in_flight, log_request
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
@@ -67,10 +68,7 @@ def install(app: Flask, settings: Settings, keys: StaticKeys, metrics: Metrics) 
         g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
 
     def finish(response: Response) -> Response:
-        response.call_on_close(metrics.inflight.dec)
-        if request.url_rule and request.endpoint not in OPEN:
-            metrics.request(request.url_rule.rule, g.record)
-        return _finish(response)
+        return _finish(response, metrics)
 
     app.before_request(begin)
     app.before_request(guard)
@@ -98,17 +96,29 @@ def _begin(trusted_proxies: tuple[Network, ...]) -> None:
     in_flight[id(g.record)] = g.record
 
 
-def _finish(response: Response) -> Response:
+def _finish(response: Response, metrics: Metrics) -> Response:
     record: RequestRecord = g.record
+    record.status = response.status_code
     response.headers["X-Request-ID"] = record.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
-    record.status = response.status_code
     close_if_unread(request, response)
-    if request.path == "/" and request.method == "HEAD":
-        in_flight.pop(id(record))
+    route = request.url_rule.rule if request.url_rule and request.endpoint not in OPEN else None
+    silent = request.path == "/" and request.method == "HEAD"
+
+    def end() -> None:
+        if route:
+            metrics.request(route, record)
+        if silent:
+            in_flight.pop(id(record))
+        else:
+            log_request(record)
+
+    response.call_on_close(metrics.inflight.dec)
+    if isinstance(response.response, Relay):
+        response.call_on_close(end)  # not before the relay's own end
     else:
-        log_request(record)
+        end()
     return response
 
 

@@ -32,6 +32,7 @@ from gateway.errors import (
     UpstreamTimeout,
 )
 from gateway.schemas.answers import ErrorSchema
+from gateway.wire import sse
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -64,6 +65,13 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "x-gateway-cost-usd": ("number", "What the answer cost; absent for a model without a price."),
     "x-gateway-upstream-request-id": ("string", "The provider's own id of the call, if it gave one."),
     "Retry-After": ("integer", "Seconds after which another try may succeed, if known."),
+    "x-should-retry": ("boolean", "Whether to try again, where the status alone would mislead; SDKs obey it."),
+}
+
+# Headers of failures, and of which.
+_OF_FAILURES: dict[str, Callable[[type[GatewayError]], bool]] = {
+    "Retry-After": lambda error: error.retryable,
+    "x-should-retry": lambda error: error.client_may_retry is not None,
 }
 
 # What every route that asks a model has in common, whatever its dialect.
@@ -95,6 +103,7 @@ def describe(
     responses: Mapping[int, Any] | None = None,
     errors: Iterable[type[GatewayError]] = (),
     statuses: Mapping[type[GatewayError], int] | None = None,
+    streams: str | None = None,
 ) -> Callable[[View], View]:
     """Describe a view. What all routes share (tag, security, X-Request-ID, 401, 500) is added by `document`.
 
@@ -108,11 +117,15 @@ def describe(
         responses: any further Response Objects by their status.
         errors: how it can fail.
         statuses: the statuses that this route gives to errors instead of their own.
+        streams: what comes instead where the request asks for a stream, if it can.
 
     Returns:
         A decorator that leaves the view as it is.
     """
-    ok = {"description": "OK", "content": _content(answer, media_type), "headers": _references(headers)}
+    content = _content(answer, media_type)
+    if streams:
+        content[sse.MEDIA_TYPE] = {"schema": {"type": "string", "description": streams}}
+    ok = {"description": "OK", "content": content, "headers": _references(headers)}
     operation: dict[str, Any] = {
         "summary": summary,
         "parameters": [*parameters, "X-Request-ID"],
@@ -194,7 +207,7 @@ def _failure(status: int, errors: set[type[GatewayError]]) -> dict[str, Any]:
     return {
         "description": f"{HTTPStatus(status).phrase}: {', '.join(reasons)}",
         "content": _content(schema),
-        "headers": _references(["Retry-After"] if any(error.retryable for error in errors) else []),
+        "headers": _references(name for name, applies in _OF_FAILURES.items() if any(map(applies, errors))),
     }
 
 

@@ -1,4 +1,5 @@
-"""The form of a kept answer: JSON that names its own key, read as strictly as if a stranger had written it."""
+"""The form of a kept answer: a line of JSON that names its own key, then the answer in OpenAI's shape; read as
+strictly as if a stranger had written it."""
 
 from __future__ import annotations
 
@@ -6,24 +7,30 @@ from dataclasses import astuple, replace
 
 import orjson
 
-from gateway.model import Answer, Completion, Target, Usage
+from gateway.model import Answer, Completion, Operation, Target, Usage
+from gateway.wire.openai import read_whole
+
+_TYPES = (str, str, list, str, str)
+_TOKENS = 5
 
 # Answers that ended by themselves; one that a filter cut, or that ended nobody knows why, is not given twice.
-WHOLE = frozenset({"stop", "length", "tool_calls"})
-
-_TYPES = (str, str, str, list, str, str)
-_TOKENS = 5
+_WHOLE = frozenset({"stop", "length", "tool_calls", "function_call"})
 
 
 class Corrupt(Exception):
     """What was kept is not what was written."""
 
 
-def encode(key: str, answer: Answer) -> bytes:
+def may_be_kept(completion: Completion) -> bool:
+    """Whether the answer is all there."""
+    return bool(completion.body) and _WHOLE.issuperset(completion.finish_reasons)
+
+
+def encode(key: str, operation: Operation, answer: Answer) -> bytes:
     """The entry for `answer` under `key`."""
     usage = astuple(answer.usage)[:_TOKENS]
-    target, completion = answer.target, answer.completion
-    return orjson.dumps([key, completion.text, completion.finish_reason, usage, target.provider, target.model])
+    head = orjson.dumps([key, operation, usage, answer.target.provider, answer.target.model])
+    return head + b"\n" + answer.completion.body
 
 
 def decode(key: str, entry: bytes) -> Answer:
@@ -32,14 +39,18 @@ def decode(key: str, entry: bytes) -> Answer:
     Raises:
         Corrupt: these are not the bytes of an answer under this key.
     """
+    head, _, body = entry.partition(b"\n")
     try:
-        parts = orjson.loads(entry)
-    except orjson.JSONDecodeError:
+        parts = orjson.loads(head)
+        if type(parts) is not list or tuple(map(type, parts)) != _TYPES or parts[0] != key:
+            raise Corrupt
+        completion = read_whole(parts[1], body)
+    except ValueError:
         raise Corrupt from None
-    if type(parts) is not list or tuple(map(type, parts)) != _TYPES or parts[0] != key or parts[2] not in WHOLE:
-        raise Corrupt
-    _, text, finish_reason, tokens, provider, model = parts
+    _, _, tokens, provider, model = parts
     if len(tokens) != _TOKENS or any(type(count) is not int or count < 0 for count in tokens):
         raise Corrupt
+    if not may_be_kept(completion):
+        raise Corrupt
     usage = replace(Usage(*tokens), source="cache")
-    return Answer(Completion(text, finish_reason, usage), usage, 0, Target(provider, model), cached=True)
+    return Answer(replace(completion, usage=usage), usage, 0, Target(provider, model), cached=True)

@@ -15,7 +15,7 @@ from flask_caching import Cache
 from gateway.cache import backends, entries
 from gateway.cache.keys import key_of
 from gateway.config import Secret
-from gateway.model import Answer, CachePolicy, ChatRequest
+from gateway.model import Answer, CachePolicy, ModelRequest, Operation
 from gateway.stores import StoreError
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class ResponseCache:
         self._pause = 0.0  # 0 while the store works
         self._next_try = 0.0
 
-    def slot(self, tenant: str, targets: Iterable[str], request: ChatRequest, policy: CachePolicy) -> Slot:
+    def slot(self, tenant: str, targets: Iterable[str], request: ModelRequest, policy: CachePolicy) -> Slot:
         """The place of the answer to `request`.
 
         Args:
@@ -77,7 +77,7 @@ class ResponseCache:
         if not self._ttl:
             policy = CachePolicy(read=False, store=False)
         key = key_of(tenant, targets, request) if policy.read or policy.store else ""
-        return Slot(self, key, policy)
+        return Slot(self, key, policy, request.operation)
 
     def get(self, key: str) -> Answer | None:
         entry = self._try(lambda: self._backend.get(key))
@@ -88,8 +88,8 @@ class ResponseCache:
             self._failed()
             return None
 
-    def put(self, key: str, answer: Answer) -> None:
-        self._try(lambda: self._backend.set(key, entries.encode(key, answer), self._ttl))
+    def put(self, key: str, operation: Operation, answer: Answer) -> None:
+        self._try(lambda: self._backend.set(key, entries.encode(key, operation, answer), self._ttl))
 
     def _try(self, work: Callable[[], T]) -> T | None:
         """Do `work` unless the store has failed lately; while it fails, only one request at a time finds out again."""
@@ -126,6 +126,7 @@ class Slot:
     cache: ResponseCache
     key: str
     policy: CachePolicy
+    operation: Operation
 
     def get(self) -> Answer | None:
         """The kept answer, or None where there is none or it must not be used."""
@@ -133,5 +134,5 @@ class Slot:
 
     def put(self, answer: Answer) -> None:
         """Keep `answer`, if it may be kept."""
-        if self.policy.store and answer.completion.finish_reason in entries.WHOLE:
-            self.cache.put(self.key, answer)
+        if self.policy.store and entries.may_be_kept(answer.completion):
+            self.cache.put(self.key, self.operation, answer)

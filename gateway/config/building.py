@@ -95,6 +95,7 @@ def models(entries: Mapping[str, Any]) -> dict[str, ModelSettings]:
             targets=tuple(TargetSettings(**target) for target in entry["targets"]),
             fallback=tuple(entry.get("fallback", ())),
             price=entry.get("price"),
+            strict=entry.get("strict", False),
         )
         for name, entry in entries.items()
     }

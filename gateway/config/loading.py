@@ -126,12 +126,6 @@ def _idle(variables: Mapping[str, str], content: Mapping[str, Any]) -> list[str]
     idle = [name for name in environment.NOT_IN_FORCE if name in variables]
     idle += [name for name in schema.NOT_IN_FORCE if name in content]
     idle += [
-        f"providers.{name}.timeouts.{setting}"
-        for name, provider in content.get("providers", {}).items()
-        for setting in schema.NOT_IN_FORCE_OF_TIMEOUTS
-        if setting in provider.get("timeouts", ())
-    ]
-    idle += [
         f"models.{name}.{setting}"
         for name, model in content.get("models", {}).items()
         for setting in schema.NOT_IN_FORCE_OF_MODEL

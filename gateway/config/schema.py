@@ -25,8 +25,7 @@ PRICE_DECIMALS = 12
 
 # Settings that are documented for later versions: accepted, so that one file serves, and named at start.
 NOT_IN_FORCE = ("retry", "breaker")
-NOT_IN_FORCE_OF_TIMEOUTS = ("first_byte", "idle")
-NOT_IN_FORCE_OF_MODEL = ("max_output_tokens", "affinity", "on_unsupported", "strict")
+NOT_IN_FORCE_OF_MODEL = ("max_output_tokens", "affinity", "on_unsupported")
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.IGNORECASE)
 _REFERENCE = r"^\$\{.+\}$"
@@ -107,6 +106,10 @@ class TimeoutsSchema(_Section):
     first_byte = fields.Float(validate=_seconds, metadata={"description": "streams only"})
     idle = fields.Float(validate=_seconds, metadata={"description": "streams only"})
     total = fields.Float(validate=_seconds)
+    drain = fields.Float(
+        validate=validate.Range(min=0, max=86_400),
+        metadata={"description": "how long an answer whose client has left is read on; 0, the default, closes it"},
+    )
 
 
 class AnswerSchema(_Section):
@@ -116,7 +119,9 @@ class AnswerSchema(_Section):
     latency_ms = WholeNumber(validate=validate.Range(min=0, max=3_600_000))
     tokens_per_second = fields.Float(validate=validate.Range(min=0, min_inclusive=False))
     fail = fields.String(
-        validate=validate.Regexp(r"\A([45]\d\d|reset|timeout)\Z", error="must be a 4xx or 5xx status, reset or timeout")
+        validate=validate.Regexp(
+            r"\A([45]\d\d|reset|timeout|cut)\Z", error="must be a 4xx or 5xx status, reset, timeout or cut"
+        )
     )
     fail_percent = WholeNumber(validate=validate.Range(min=0, max=100))
 

@@ -52,12 +52,14 @@ class Mistakes:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Deadlines of an upstream call in seconds. First byte and idle bear on streams only."""
+    """Deadlines of an upstream call in seconds. First byte and idle bear on streams only; drain is how long an answer
+    whose client has left is read on, for providers that bill it to its end anyway."""
 
     connect: float = 2
     first_byte: float = 120
     idle: float = 120
     total: float = 600
+    drain: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class OfflineSettings:
         tokens: length of the answer; None repeats the prompt.
         latency_ms: wait before the answer begins.
         tokens_per_second: pace of the answer; None is at once.
-        fail: a status to fail with, or "reset" or "timeout".
+        fail: a status to fail with, or "reset", "timeout" or "cut". With "cut" a stream breaks off after half of its
+            events, and a whole answer does not come at all.
         fail_percent: share of prompts that fail, chosen by the prompt's hash.
     """
 
@@ -114,11 +117,13 @@ class TargetSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A name that clients ask for. `price` is USD per million tokens by kind of token, or None for the catalogue's."""
+    """A name that clients ask for. `price` is USD per million tokens by kind of token, or None for the catalogue's;
+    `strict` refuses fields of a request that its dialect does not document."""
 
     targets: tuple[TargetSettings, ...]
     fallback: tuple[str, ...] = ()
     price: Mapping[str, Decimal] | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 
 from gateway.errors import GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
-from gateway.model import ChatRequest, Completion
+from gateway.model import Completion, ModelRequest
 
 LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on
 LONGEST_RETRY_AFTER = 60  # seconds of a provider's Retry-After that are handed on
+HEARTBEAT = 15.0  # seconds of a provider's silence after which a stream's client gets a sign of life
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,13 @@ class Call:
         id: ours, and unique; the client's request id is only a label.
         attempt: 1 for the first attempt of a request.
         deadline: monotonic seconds at which the client stops waiting, or None.
+        client: the client's connection, watched while a provider is silent; None where there is none.
     """
 
     id: str
     attempt: int
     deadline: float | None = None
+    client: socket.socket | None = None
 
     @property
     def expired(self) -> bool:
@@ -49,14 +53,48 @@ class Provider(Protocol):
         """
         ...
 
-    def complete(self, request: ChatRequest, model: str, call: Call) -> Completion:
+    def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
         """Get a whole answer to `request` from the provider's `model`.
 
         Raises:
             ProviderRefused: the provider answered 4xx about the request itself.
             UpstreamError: it could not be reached, failed, or said what cannot be understood.
             UpstreamTimeout: it did not answer in time.
+            ClientLeft: nobody waits for the answer any more.
         """
+        ...
+
+    def stream(self, request: ModelRequest, model: str, call: Call) -> Stream:
+        """Get the answer as it is made; returns, or raises as `complete` does, with the first event."""
+        ...
+
+
+class Stream(Protocol):
+    """An answer under way.
+
+    Attributes:
+        upstream_request_id: the provider's own id of the call, if it gave one.
+    """
+
+    upstream_request_id: str | None
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield whole events in OpenAI's form as they come, usage included and the last `[DONE]` left out; b"" after
+        every HEARTBEAT of silence. It ends where the answer is whole.
+
+        Raises:
+            UpstreamError: it broke off.
+            UpstreamTimeout: a deadline passed.
+            ClientLeft: nobody waits for the answer any more.
+        """
+        ...
+
+    def leave(self) -> None:
+        """Stop: nobody waits for the rest, which is read to its end where the operator wants it so."""
+        ...
+
+    def completion(self) -> Completion:
+        """What came of the answer so far."""
         ...
 
 
@@ -84,7 +122,7 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
     """
     if status in ProviderRefused.statuses and len(body) <= LARGEST_REFUSAL and _is_json_object(body):
         return ProviderRefused(status, body)
-    detail = f"status {status}, {_error_code(body) or 'no error code'}"
+    detail = f"status {status}, {error_code(body) or 'no error code'}"
     if status in (401, 403):
         return UpstreamError(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
     if status == 408:
@@ -100,7 +138,7 @@ def _is_json_object(body: bytes) -> bool:
         return False
 
 
-def _error_code(body: bytes) -> str | None:
+def error_code(body: bytes) -> str | None:
     """The error's code or type, for the operator's log; never its text, which may quote the prompt."""
     try:
         error = orjson.loads(body[:LARGEST_REFUSAL])["error"]

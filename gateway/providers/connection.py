@@ -1,7 +1,7 @@
 """Connections whose deadlines really hold.
 
 A socket's own time-out starts anew with every byte, so a provider that drips one byte a second never meets it. Here
-a response is read through `_DeadlineReader`, which gives each `recv` no more than what is left. Relies on what
+a response is read through `Reader`, which gives each `recv` no more than what is left. Relies on what
 urllib3 2.8 does with `connect`, `request`, `getresponse`, `timeout` and `response_class`; the tests notice a change.
 """
 
@@ -19,9 +19,12 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from gateway.concurrency import at_most, give_way
+from gateway.concurrency import Expired, HungUp, at_most, give_way, wait
 
-MAX_REPLY_BYTES = 33_554_432
+MAX_REPLY_BYTES = 33_554_432  # framing included
+MAX_STREAM_BYTES = 268_435_456  # likewise; a stream has some 300 bytes for each token
+
+_BRISK = 0.2  # seconds of silence after which the client is watched too
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,16 @@ class Deadlines:
         until: monotonic seconds at which the whole call ends.
         first_byte: seconds until the first byte of the body, or None for no bound but `until`.
         idle: seconds of silence between two reads of the body, or None likewise.
+        client: the connection of whoever waits for the answer; once it is closed, the call ends.
+        drain: seconds that the call still has then.
     """
 
     connect: float
     until: float
     first_byte: float | None = None
     idle: float | None = None
+    client: socket.socket | None = None
+    drain: float = 0
 
     @property
     def left(self) -> float:
@@ -63,50 +70,91 @@ class Call:
 current: ContextVar[Call] = ContextVar("call")
 
 
-class _DeadlineReader(io.RawIOBase):
-    """A socket's raw reader whose every read ends at the deadline, or after `silence` seconds without a byte."""
+class Reader(io.RawIOBase):
+    """A socket's raw reader that keeps to the deadlines and ends where the client has left."""
 
-    def __init__(self, sock: socket.socket, until: float, silence: float | None) -> None:
+    def __init__(self, sock: socket.socket, call: Call) -> None:
         super().__init__()
         self._sock = sock
-        self._raw: Any = sock.makefile("rb", buffering=0)
-        self._until = until
+        self._held: Any = sock.makefile("rb", buffering=0)  # http.client may close the socket before the end
         self._guard = at_most if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext
-        self.silence = silence
+        self._until, self._deadlines = call.until, call.deadlines
+        self._client = call.deadlines.client
+        self.silence = call.deadlines.first_byte
+        self.most = MAX_REPLY_BYTES
         self.ended = False
+        self.stopped = False
         self._size = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = self._until - time.monotonic()
-        if left <= 0:
+        if self.stopped:
+            return 0
+        count = self.receive_into(buffer, float("inf"))
+        if count is None:
             raise TimeoutError("the deadline has passed")
-        wait = left if self.silence is None else min(left, self.silence)
-        self._sock.settimeout(wait)
-        give_way()  # a provider whose bytes are always there already must not keep the others waiting
-        with self._guard(wait):
-            count: int | None = self._raw.readinto(buffer)
-        self.ended = count == 0
-        self._size += count or 0
-        if self._size > MAX_REPLY_BYTES:
-            raise OSError(f"more than {MAX_REPLY_BYTES} bytes, framing included")
         return count
+
+    def receive_into(self, buffer: Any, patience: float) -> int | None:
+        """Read what comes; None if nothing does for `patience` seconds, or in the time that the deadlines leave.
+
+        Raises:
+            HungUp: the client has left, and longer ago than the call may go on without it.
+            OSError: the connection broke, or brought more than it may.
+        """
+        if self.silence is not None:
+            patience = min(patience, self.silence)
+        give_up = time.monotonic() + patience
+        while (left := min(give_up, self._until) - time.monotonic()) > 0:
+            brisk = left if self._client is None else min(left, _BRISK)
+            self._sock.settimeout(brisk)
+            give_way()  # a provider whose bytes are always there already must not keep the others waiting
+            try:
+                with self._guard(brisk):
+                    return self._count(self._sock.recv_into(buffer))
+            except (TimeoutError, Expired):
+                self._watch(min(give_up, self._until) - time.monotonic())
+        return None
+
+    def _watch(self, seconds: float) -> None:
+        """Wait for bytes, and for the client's leaving."""
+        try:
+            wait(seconds, self._client, self._sock)
+        except HungUp:
+            if not self._deadlines.drain:
+                raise
+            self.drain()
+
+    def drain(self) -> None:
+        """Go on without the client, for as long as its provider's calls may."""
+        self._client = None
+        self._until = min(self._until, time.monotonic() + self._deadlines.drain)
+
+    def _count(self, count: int) -> int:
+        self.ended = count == 0
+        self._size += count
+        if self._size > self.most:
+            raise OSError(f"more than {self.most} bytes, framing included")
+        return count
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() >= self._until
 
     def close(self) -> None:
         if not self.closed:
-            self._raw.close()
+            self._held.close()
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        call = current.get()
-        self.reader = _DeadlineReader(sock, call.until, call.deadlines.first_byte)
-        self.fp = io.BufferedReader(self.reader)
+        self.reader = Reader(sock, current.get())
+        self.fp: Any = io.BufferedReader(self.reader)
 
     def begin(self) -> None:
         super().begin()
@@ -121,7 +169,7 @@ class ClosedBeforeAnyByte(ConnectionError):
 class _Kept:
     """Makes a connection keep to the current call's deadlines and know whether it served a call before."""
 
-    response_class: Any = _Response
+    response_class: Any = Response
     sock: Any
     timeout: Any
     _served = False

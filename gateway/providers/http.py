@@ -5,19 +5,20 @@ No redirects are followed, the environment's proxies do not apply, and nothing i
 
 from __future__ import annotations
 
-import http.client
+import contextlib
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, cast
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from gateway.concurrency import Expired
+from gateway.concurrency import Expired, HungUp
 from gateway.config.settings import ProviderSettings
 from gateway.errors import (
+    ClientLeft,
     ConnectTimeout,
     GatewayError,
     StaleConnection,
@@ -25,10 +26,11 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.providers import connection
+from gateway.providers.body import Body
 from gateway.providers.connection import Call, ClosedBeforeAnyByte, Deadlines, KeptHTTP, KeptHTTPS, current
 
 _POOL_SIZE = 1000  # kept-alive connections to one provider; more calls at once open connections and close them
-_READ_SIZE = 65_536
 _TIMED_OUT = (TimeoutError, ConnectTimeoutError, ReadTimeoutError, Expired)
 
 
@@ -42,47 +44,61 @@ class _Adapter(HTTPAdapter):
 class Reply:
     """An upstream response whose body is still to be read."""
 
-    def __init__(self, response: requests.Response, deadlines: Deadlines, provider: str) -> None:
+    def __init__(self, response: requests.Response, deadlines: Deadlines, provider: str, most_bytes: int) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._raw: Any = response.raw
+        self._response = cast(connection.Response, self._raw._original_response)
+        self._reader = self._response.reader
+        self._reader.most = most_bytes
+        self._body = Body(self._response)
         self._deadlines = deadlines
         self._provider = provider
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the body as it arrives.
+    def arrivals(self, heartbeat: float = float("inf")) -> Generator[bytes]:
+        """Yield the body as it comes, and b"" after every `heartbeat` seconds of silence.
 
         Raises:
             UpstreamTimeout: a deadline passed.
-            UpstreamError: the connection broke, or the body is compressed or, framing included, larger than
-                MAX_REPLY_BYTES.
+            UpstreamError: the connection broke, or the body is compressed or, framing included, too large.
+            ClientLeft: nobody waits for it any more.
         """
-        if self.headers.get("content-encoding", "identity") != "identity":
-            self.close()
-            raise UpstreamError(f"The provider {self._provider!r} compressed its answer, though it was told not to.")
-        reader = self._raw._original_response.reader
-        whole = False
         try:
-            for chunk in self._raw.stream(_READ_SIZE, decode_content=False):
-                reader.silence = self._deadlines.idle
-                yield chunk
-            whole = True
-        except (ReadTimeoutError, TimeoutError, Expired) as error:
+            if self.headers.get("content-encoding", "identity") != "identity":
+                raise UpstreamError(f"The provider {self._provider!r} compressed its answer, though told not to.")
+            for data in self._body.arrivals(heartbeat):
+                self._reader.silence = self._deadlines.idle
+                yield data
+        except TimeoutError as error:
             raise _timeout(self._provider) from error
-        except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+        except HungUp:
+            raise ClientLeft from None
+        except (OSError, ValueError) as error:
             message = f"The provider {self._provider!r} broke off its answer."
             raise UpstreamError(message, detail=_root(error)) from error
         finally:
-            if not whole:
-                self.close()
+            self.close()
 
     def read(self) -> bytes:
-        """The whole body; raises as `chunks` does."""
-        return b"".join(self.chunks())
+        """The whole body; raises as `arrivals` does."""
+        return b"".join(self.arrivals())
+
+    def finish(self, patience: float) -> None:
+        """Read the end of the body, if that is all that is missing and it comes within `patience` seconds."""
+        with contextlib.suppress(OSError, ValueError, HungUp):
+            self._body.finish(patience)
+
+    def drain(self) -> None:
+        """Let what is left come without the client, for as long as the provider's calls may."""
+        self._reader.drain()
 
     def close(self) -> None:
-        """Close the connection, so that what is left of the body is never waited for."""
-        self._raw.close()
+        """Give the connection back if the body was read to its end, else close it: what is left is never waited for."""
+        if self._body.clean:
+            self._response.close()
+            self._raw.release_conn()
+        else:
+            self._raw.close()
 
 
 class Transport:
@@ -90,11 +106,10 @@ class Transport:
 
     Args:
         settings: the provider; its address, credential, proxy, CA bundle and headers go into every call.
-        path: what to append to the provider's address.
-        method: of every call.
+        paths: what calls append to the provider's address.
     """
 
-    def __init__(self, settings: ProviderSettings, path: str, method: Literal["POST", "GET"] = "POST") -> None:
+    def __init__(self, settings: ProviderSettings, *paths: str) -> None:
         self._provider = settings.name
         self._adapter = _Adapter(pool_connections=4, pool_maxsize=_POOL_SIZE)
         self._verify: bool | str = settings.ca_bundle or True
@@ -104,20 +119,39 @@ class Transport:
         if settings.api_key:
             headers["authorization"] = f"Bearer {settings.api_key.reveal()}"
         headers |= {name.lower(): value.reveal() for name, value in settings.headers.items()}
-        self._template = requests.Request(method, settings.base_url + path, headers=headers).prepare()
+        addresses = {path: settings.base_url + path for path in paths}
+        self._templates = {
+            path: requests.Request("POST", address, headers=headers).prepare() for path, address in addresses.items()
+        }
 
-    def send(self, body: bytes, headers: Mapping[str, str], deadlines: Deadlines) -> Reply:
-        """Send `body` and return as soon as the response's headers are there.
+    def send(
+        self,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        deadlines: Deadlines,
+        most_bytes: int | None = None,
+    ) -> Reply:
+        """Send a request and return as soon as the response's headers are there.
+
+        Args:
+            path: one of the transport's.
+            body: of a POST; None for a GET.
+            headers: beside those of every call.
+            deadlines: how long it may take.
+            most_bytes: of the response, framing included; MAX_REPLY_BYTES if not given.
 
         Raises:
             StaleConnection: a kept-alive connection turned out to be closed; nothing was answered.
             UpstreamUnreachable: no connection came about.
             ConnectTimeout, UpstreamTimeout: a deadline passed, before or after the connection.
             UpstreamError: the connection broke, or what came is not HTTP.
+            ClientLeft: nobody waits for an answer any more.
         """
-        prepared = self._template.copy()
+        prepared = self._templates[path].copy()
+        prepared.method = "GET" if body is None else "POST"
         prepared.headers.update(headers)
-        prepared.headers["content-length"] = str(len(body))
+        prepared.headers["content-length"] = str(len(body or b""))
         prepared.body = body
         left = max(0.001, deadlines.left)
         timeout: Any = urllib3.Timeout(connect=min(deadlines.connect, left), read=left)
@@ -128,14 +162,16 @@ class Transport:
                 prepared, stream=True, timeout=timeout, verify=self._verify, proxies=self._proxies
             )
         except (requests.RequestException, HTTPError, OSError, Expired) as error:
-            raise self._failure(error, call.connected) from error
+            raise self._failure(error, call.connected, path) from error
+        except HungUp:
+            raise ClientLeft from None
         finally:
             current.reset(token)
-        return Reply(response, deadlines, self._provider)
+        return Reply(response, deadlines, self._provider, most_bytes or connection.MAX_REPLY_BYTES)
 
-    def _failure(self, error: Exception, connected: bool) -> GatewayError:
+    def _failure(self, error: Exception, connected: bool, path: str) -> GatewayError:
         causes = list(_causes(error))
-        detail = f"{self._template.url}: {_root(error)}"
+        detail = f"{self._templates[path].url}: {_root(error)}"
         if any(isinstance(cause, NewConnectionError) for cause in causes):  # urllib3 counts it among its time-outs
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
         if any(isinstance(cause, _TIMED_OUT) for cause in causes):

@@ -1,35 +1,35 @@
 """The built-in provider: deterministic answers without a network, for demos, tests and load.
 
-`offline/echo` repeats the last message. Its behaviour is set in the configuration (`answer:`) or in the model's name:
+`offline/echo` repeats what it is told. Its behaviour is set in the configuration (`answer:`) or in the model's name:
 `offline/echo?tokens=200&latency_ms=500&tokens_per_second=50&fail=503&fail_percent=10`.
 """
 
 from __future__ import annotations
 
-import hashlib
+import re
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 from marshmallow import ValidationError
 
+from gateway.concurrency import HungUp, give_way, wait
 from gateway.config.schema import AnswerSchema
 from gateway.config.settings import OfflineSettings, ProviderSettings
-from gateway.errors import GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
-from gateway.model import ChatRequest, Completion, Message, Usage
-from gateway.providers.base import Call, Report, failure
+from gateway.errors import ClientLeft, GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
+from gateway.model import Completion, ModelRequest
+from gateway.providers.base import HEARTBEAT, Call, Report, failure
+from gateway.providers.echo import Echo, PromptCount, TokenCount, Unanswerable, digest, said_last
+from gateway.wire import sse
+from gateway.wire.openai import chunks, read_choices, read_usage, read_whole
+from gateway.wire.transcript import Transcript
 
-# Each is one token of o200k and of cl100k, with or without a space before it.
-_WORDS = (
-    "the", "of", "and", "to", "in", "is", "that", "it", "was", "for", "on", "are", "as", "with", "his", "they",
-    "at", "be", "this", "from", "have", "or", "by", "one", "had", "not", "but", "what", "all", "were", "when", "we",
-)  # fmt: skip
-
-TokenCount = Callable[[str], int]
-MessageCount = Callable[[tuple[Message, ...]], int]
+_BLOCK = 16_384  # bytes after which events are handed on, though the next are due
+_PIECE = re.compile(r"\s{0,16}\S{1,16}|\s{1,16}")  # a word, or a part of a long one: some languages have no spaces
 
 
 class OfflineProvider:
@@ -38,42 +38,51 @@ class OfflineProvider:
     Args:
         settings: the configured provider.
         count: tokens of a text.
-        count_messages: tokens of a prompt, framing included.
+        count_prompt: tokens of a request's prompt, framing included.
     """
 
-    def __init__(self, settings: ProviderSettings, count: TokenCount, count_messages: MessageCount) -> None:
+    def __init__(self, settings: ProviderSettings, count: TokenCount, count_prompt: PromptCount) -> None:
         self.name = settings.name
         self._behaviour = settings.offline
         self._total = settings.timeouts.total
-        self._count = count
-        self._count_messages = count_messages
+        self._echo = Echo(count, count_prompt)
 
     def check(self, models: Collection[str]) -> Report:
         for model in models:
             self._named(model)
         return Report("built in")
 
-    def complete(self, request: ChatRequest, model: str, call: Call) -> Completion:
-        until = time.monotonic() + self._total
-        if call.deadline is not None:
-            until = min(until, call.deadline)
+    def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
+        patience = _Patience(self.name, self._total, call)
+        begun = self._begin(request, model, call, patience)
+        if begun.breaks:
+            raise _broken(self.name)
+        patience.wait(begun.seconds)
+        body = orjson.dumps(begun.answer)
+        if request.operation == "embeddings":
+            found = read_whole(request.operation, body)
+        else:  # may hold more brackets than `read_whole` lets a stranger send
+            found = read_choices(begun.answer, body, read_usage(begun.answer["usage"]))
+        return replace(found, upstream_request_id=call.id)
+
+    def stream(self, request: ModelRequest, model: str, call: Call) -> OfflineStream:
+        patience = _Patience(self.name, self._total, call)
+        return OfflineStream(self.name, request, self._begin(request, model, call, patience), patience, call.id)
+
+    def _begin(self, request: ModelRequest, model: str, call: Call, patience: _Patience) -> _Begun:
+        """Wait until the answer begins, or fails to."""
         behaviour = self._named(model)
-        prompt = request.messages[-1].content
-        seed = hashlib.sha256(prompt.encode()).digest()
-        self._wait(behaviour.latency_ms / 1000, until)
-        if behaviour.fail and seed[0] * 100 < behaviour.fail_percent * 256:
-            self._fail(behaviour.fail, until)
-        text = prompt if behaviour.tokens is None else _filler(behaviour.tokens, seed)
-        shortened = self._shorten(text, request.max_tokens)
-        tokens = self._count(shortened)
-        if behaviour.tokens_per_second:
-            self._wait(tokens / behaviour.tokens_per_second, until)
-        return Completion(
-            text=shortened,
-            finish_reason="stop" if shortened == text else "length",
-            usage=Usage(self._count_messages(request.messages), tokens),
-            upstream_request_id=call.id,
-        )
+        try:
+            answer = self._echo.answer(request, model, call.id, behaviour.tokens)
+        except Unanswerable as error:
+            raise self._error(400, str(error), error.param) from error
+        patience.wait(behaviour.latency_ms / 1000)
+        fails = digest(said_last(request))[0] * 100 < behaviour.fail_percent * 256
+        if behaviour.fail and behaviour.fail != "cut" and fails:
+            self._fail(behaviour.fail, patience)
+        tokens = answer["usage"].get("completion_tokens", 0)
+        seconds = tokens / behaviour.tokens_per_second if behaviour.tokens_per_second else 0
+        return _Begun(answer, seconds, breaks=behaviour.fail == "cut" and fails)
 
     def _named(self, model: str) -> OfflineSettings:
         name, _, query = model.partition("?")
@@ -91,35 +100,108 @@ class OfflineProvider:
             ) from None
         return replace(self._behaviour, **options)
 
-    def _wait(self, seconds: float, until: float) -> None:
-        left = until - time.monotonic()
-        time.sleep(max(0.0, min(seconds, left)))
-        if seconds > left:
-            raise UpstreamTimeout(f"The provider {self.name!r} did not answer in time.")
-
-    def _fail(self, how: str, until: float) -> None:
+    def _fail(self, how: str, patience: _Patience) -> None:
         if how == "timeout":
-            self._wait(float("inf"), until)
+            patience.wait(float("inf"))
         if how == "reset":
-            raise UpstreamError(f"The connection to the provider {self.name!r} broke.")
-        raise self._error(int(how))
+            raise _broken(self.name)
+        raise self._error(int(how), f"Failed with {how} as asked.")
 
-    def _error(self, status: int) -> GatewayError:
-        body = {"error": {"message": f"Failed with {status} as asked.", "type": "offline", "param": None, "code": None}}
+    def _error(self, status: int, message: str, param: str | None = None) -> GatewayError:
+        kind = "invalid_request_error" if status == 400 else "offline"
+        body = {"error": {"message": message, "type": kind, "param": param, "code": None}}
         return failure(self.name, status, orjson.dumps(body), retry_after="1" if status in (429, 503) else None)
 
-    def _shorten(self, text: str, most: int | None) -> str:
-        """The longest beginning of whole words with at most `most` tokens."""
-        if most is None or self._count(text) <= most:
-            return text
-        words = text.split(" ")
-        low, high = 0, min(len(words), most)
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self._count(" ".join(words[:middle])) <= most else (low, middle - 1)
-        return " ".join(words[:low])
+
+class _Patience:
+    """How long one call may take, and who waits for it."""
+
+    def __init__(self, provider: str, seconds: float, call: Call) -> None:
+        self._provider = provider
+        self._until = time.monotonic() + seconds
+        if call.deadline is not None:
+            self._until = min(self._until, call.deadline)
+        self._client = call.client
+
+    def wait(self, seconds: float) -> None:
+        left = self._until - time.monotonic()
+        give_way()
+        try:
+            wait(min(seconds, left), self._client)
+        except HungUp:
+            raise ClientLeft from None
+        if seconds > left:
+            raise UpstreamTimeout(f"The provider {self._provider!r} did not answer in time.")
 
 
-def _filler(tokens: int, seed: bytes) -> str:
-    """Text of exactly `tokens` tokens, the same for the same seed."""
-    return " ".join(_WORDS[(seed[index % 32] + index) % 32] for index in range(tokens))
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An answer whose first word is due.
+
+    Attributes:
+        answer: the whole one.
+        seconds: that it takes from now on.
+        breaks: it is never whole.
+    """
+
+    answer: dict[str, Any]
+    seconds: float
+    breaks: bool
+
+
+class OfflineStream:
+    """An answer that comes word by word.
+
+    Args:
+        name: the provider's.
+        request: what was asked.
+        begun: the answer.
+        patience: of the client, since the request began.
+        call_id: of the call.
+    """
+
+    def __init__(self, name: str, request: ModelRequest, begun: _Begun, patience: _Patience, call_id: str) -> None:
+        self.upstream_request_id: str | None = call_id
+        self._name = name
+        self._begun = begun
+        self._patience = patience
+        self._transcript = Transcript(request.operation)
+        self._left = False
+
+    def blocks(self) -> Iterator[bytes]:
+        for block in self._paced():
+            if self._left:
+                return
+            self._patience.wait(0)
+            self._transcript.add(block)
+            yield block
+        if self._begun.breaks:
+            raise _broken(self._name)
+
+    def _paced(self) -> Iterator[bytes]:
+        """The events when they are due, as many at once as are; b"" after every HEARTBEAT without one."""
+        begun, started = self._begun, time.monotonic()
+        number = sum(1 for _ in chunks(begun.answer, _PIECE.findall))
+        events = chunks(begun.answer, _PIECE.findall)
+        block = b""
+        for place, event in enumerate(islice(events, number // 2 if begun.breaks else number), start=1):
+            due = started + begun.seconds * place / number
+            if block and (len(block) > _BLOCK or time.monotonic() < due):
+                yield block
+                block = b""
+            while (left := due - time.monotonic()) > 0:
+                self._patience.wait(min(left, HEARTBEAT))
+                if left > HEARTBEAT:
+                    yield b""
+            block += sse.event(orjson.dumps(event))
+        yield block
+
+    def leave(self) -> None:
+        self._left = True
+
+    def completion(self) -> Completion:
+        return replace(self._transcript.completion(), upstream_request_id=self.upstream_request_id)
+
+
+def _broken(provider: str) -> UpstreamError:
+    return UpstreamError(f"The connection to the provider {provider!r} broke.")

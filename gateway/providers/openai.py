@@ -1,10 +1,12 @@
-"""Any vendor that speaks OpenAI's chat API; what differs between them is a data row."""
+"""Any vendor that speaks OpenAI's API; what differs between them is a data row."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,10 +15,13 @@ from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings
 from gateway.config.vendors import VENDORS
 from gateway.errors import GatewayError, ProviderRefused, UpstreamError
-from gateway.model import ChatRequest, Completion, Usage
-from gateway.providers.base import Call, Report, failure
-from gateway.providers.connection import Deadlines
+from gateway.model import Completion, ModelRequest, Operation
+from gateway.providers.base import HEARTBEAT, Call, Report, error_code, failure
+from gateway.providers.connection import MAX_STREAM_BYTES, Deadlines
 from gateway.providers.http import Reply, Transport
+from gateway.wire import openai, sse
+from gateway.wire.edit import edited
+from gateway.wire.transcript import Transcript
 
 # OpenAI's reasoning models answer 400 to `max_tokens`.
 _REASONING_MODEL = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d))")
@@ -27,14 +32,20 @@ _REQUEST_ID_HEADERS = (
 )  # fmt: skip
 _REQUEST_ID = re.compile(r"[!-~]{1,256}")
 
+_PATHS: dict[Operation, str] = {
+    "chat": "/chat/completions",
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+}
+_MODELS = "/models"
+_DONE = b"[DONE]"
+
 CHECK_SECONDS = 10
-MOST_CONTAINERS = 500_000  # of an answer, each some 60 bytes of memory; counted in its text too, which has fewer
-MOST_VALUES = 2_000_000
-_MOST_TOKENS = 1_000_000_000  # more in one call is not credible
+_LAST_BYTES = 0.005  # seconds for the end of a body after its last event, so that the connection can be kept
 
 
 class OpenAIProvider:
-    """A provider of chat completions.
+    """A provider of chat completions, completions and embeddings.
 
     Args:
         settings: the configured provider.
@@ -45,12 +56,11 @@ class OpenAIProvider:
         self._vendor = VENDORS[settings.kind]
         self._timeouts = settings.timeouts
         self._redactor = Redactor(settings.secrets())
-        self._chat = Transport(settings, "/chat/completions")
-        self._models = Transport(settings, "/models", "GET")
+        self._transport = Transport(settings, *_PATHS.values(), _MODELS)
 
     def check(self, models: Collection[str]) -> Report:
         deadlines = Deadlines(self._timeouts.connect, time.monotonic() + CHECK_SECONDS)
-        reply = self._models.send(b"", {}, deadlines)
+        reply = self._transport.send(_MODELS, None, {}, deadlines)
         body = reply.read()
         if reply.status == 404:
             return Report("answers, but has no list of models; if calls fail too, its base_url may lack '/v1'")
@@ -58,28 +68,58 @@ class OpenAIProvider:
             raise failure(self.name, reply.status, body)
         return Report("answers", _listed(body))
 
-    def complete(self, request: ChatRequest, model: str, call: Call) -> Completion:
-        until = time.monotonic() + self._timeouts.total
-        deadlines = Deadlines(self._timeouts.connect, until if call.deadline is None else min(until, call.deadline))
-        headers = {"x-request-id": call.id, "x-gateway-attempt": str(call.attempt)}
-        reply = self._chat.send(self._body(request, model), headers, deadlines)
+    def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
+        reply = self._send(request, model, call)
         body = reply.read()
-        if not 200 <= reply.status < 300:
-            raise self._failure(reply, body)
-        return self._completion(body, self._request_id(reply.headers))
+        try:
+            answer = openai.read_whole(request.operation, body, self._vendor.reasoning_beside)
+        except ValueError as error:
+            raise _not_understood(self.name) from error
+        return replace(answer, upstream_request_id=self._request_id(reply.headers))
 
-    def _body(self, request: ChatRequest, model: str) -> bytes:
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        }
-        if request.max_tokens is not None:
-            cap = self._vendor.output_cap
+    def stream(self, request: ModelRequest, model: str, call: Call) -> OpenAIStream:
+        reply = self._send(request, model, call)
+        transcript = Transcript(request.operation, self._vendor.reasoning_beside)
+        stream = OpenAIStream(reply, self.name, transcript, self._request_id(reply.headers), self._timeouts.drain > 0)
+        stream.open()
+        return stream
+
+    def _send(self, request: ModelRequest, model: str, call: Call) -> Reply:
+        """Send the request; a reply that is no success is raised."""
+        timeouts = self._timeouts
+        until = time.monotonic() + timeouts.total
+        deadlines = Deadlines(
+            timeouts.connect,
+            until if call.deadline is None else min(until, call.deadline),
+            first_byte=timeouts.first_byte if request.stream else None,
+            idle=timeouts.idle if request.stream else None,
+            client=call.client,
+            drain=timeouts.drain,
+        )
+        headers = {"x-request-id": call.id, "x-gateway-attempt": str(call.attempt)}
+        if request.stream:
+            headers["accept"] = sse.MEDIA_TYPE
+        most_bytes = MAX_STREAM_BYTES if request.stream else None
+        path = _PATHS[request.operation]
+        reply = self._transport.send(path, self._body(request, model), headers, deadlines, most_bytes)
+        if not 200 <= reply.status < 300:
+            raise self._failure(reply, reply.read())
+        return reply
+
+    def _body(self, request: ModelRequest, model: str) -> bytes:
+        """The request as it leaves: the client's own bytes where they are of this dialect, but for what we own."""
+        owned: dict[str, Any] = {"model": model}
+        if request.stream and self._vendor.usage_option:
+            owned["stream_options"] = {**request.stream_options, "include_usage": True}
+        if request.body is not None:
+            return edited(request.body, owned)
+        asked = dict(request.asked)
+        if (most := asked.pop("max_tokens", None)) is not None:
             by_name = "max_completion_tokens" if _REASONING_MODEL.search(model) else "max_tokens"
-            body[cap or by_name] = request.max_tokens
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
-        return orjson.dumps(body)
+            asked[self._vendor.output_cap or by_name] = most
+        if request.stream:
+            asked["stream"] = True
+        return orjson.dumps({**owned, **asked})
 
     def _failure(self, reply: Reply, body: bytes) -> GatewayError:
         error = failure(self.name, reply.status, body, reply.headers.get("retry-after"))
@@ -103,68 +143,109 @@ class OpenAIProvider:
                 return value
         return None
 
-    def _completion(self, body: bytes, request_id: str | None) -> Completion:
-        try:
-            if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS or body.count(b",") > MOST_VALUES:
-                raise ValueError("more parts than any answer has")
-            answer = orjson.loads(body)
-            choice = answer["choices"][0]
-            text = _text(choice["message"].get("content"))
-            finish_reason = choice.get("finish_reason")
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UpstreamError(f"The provider {self.name!r} sent an answer that cannot be understood.") from error
-        return Completion(
-            text=text,
-            finish_reason=finish_reason if isinstance(finish_reason, str) and len(finish_reason) <= 64 else None,
-            usage=read_usage(answer.get("usage"), self._vendor.reasoning_beside),
-            upstream_request_id=request_id,
-        )
 
-
-def read_usage(reported: Any, reasoning_beside: bool = False) -> Usage | None:
-    """Make a vendor's `usage` object ours, or None where it is missing or not credible.
+class OpenAIStream:
+    """A stream of OpenAI's chunks; see `gateway.providers.base.Stream`.
 
     Args:
-        reported: the object as it came: OpenAI's shape, DeepSeek's `prompt_cache_hit_tokens`, Together's
-            `cached_tokens` beside it.
-        reasoning_beside: `completion_tokens` leave out reasoning; `total_tokens` has it.
+        reply: a success whose body is still to come.
+        provider: its name, for messages.
+        transcript: takes in what comes.
+        upstream_request_id: the provider's own id of the call.
+        drains: read on where the client has left.
     """
-    if not isinstance(reported, dict):
-        return None
-    prompt, completion = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
-    if prompt is None or completion is None:
-        return None
-    inputs, outputs = reported.get("prompt_tokens_details"), reported.get("completion_tokens_details")
-    cached = _count(inputs, "cached_tokens")
-    if cached is None:
-        cached = _count(reported, "prompt_cache_hit_tokens") or _count(reported, "cached_tokens") or 0
-    written = _count(inputs, "cache_write_tokens") or 0
-    reasoning = _count(outputs, "reasoning_tokens") or _count(reported, "reasoning_tokens") or 0
-    if reasoning_beside:
-        unreported = max(0, (_count(reported, "total_tokens") or 0) - prompt - completion)
-        completion, reasoning = completion + unreported, max(reasoning, unreported)
-    cached = min(cached, prompt)
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cached_tokens=cached,
-        cache_write_tokens=min(written, prompt - cached),  # OpenRouter reports some tokens as both read and written
-        reasoning_tokens=min(reasoning, completion),
-    )
+
+    def __init__(
+        self, reply: Reply, provider: str, transcript: Transcript, upstream_request_id: str | None, drains: bool
+    ) -> None:
+        self.upstream_request_id = upstream_request_id
+        self._reply = reply
+        self._provider = provider
+        self._transcript = transcript
+        self._drains = drains
+        self._blocks = self._read()
+        self._first = b""
+
+    def open(self) -> None:
+        """Wait for the first event. Raises what `blocks` raises, before a client has been sent anything."""
+        for block in self._blocks:
+            if payload := next(sse.payloads(block), None):
+                self._first = block
+                if not _is_object(payload):
+                    self._reply.close()
+                    break
+                return
+        raise _not_understood(self._provider)
+
+    def blocks(self) -> Iterator[bytes]:
+        yield self._first
+        yield from self._blocks
+
+    def leave(self) -> None:
+        if self._drains:
+            self._reply.drain()
+            with contextlib.suppress(GatewayError):
+                for _ in self._blocks:
+                    pass
+        self._blocks.close()
+        self._reply.close()
+
+    def completion(self) -> Completion:
+        return replace(self._transcript.completion(), upstream_request_id=self.upstream_request_id)
+
+    def _read(self) -> Generator[bytes]:
+        framer = sse.Framer()
+        with contextlib.closing(self._reply.arrivals(HEARTBEAT)) as arrivals:
+            for data in arrivals:
+                try:
+                    block, last = _up_to_the_end(framer.feed(data))
+                except ValueError as error:
+                    raise _not_understood(self._provider) from error
+                if block or not data:
+                    self._transcript.add(block)
+                    yield block
+                if last == _DONE:
+                    self._reply.finish(_LAST_BYTES)
+                    return
+                if last is not None:
+                    raise _broke_off(self._provider, error_code(last))
+        raise _broke_off(self._provider, "it ended without [DONE]")
 
 
-def _count(where: Any, name: str) -> int | None:
-    value = where.get(name) if isinstance(where, dict) else None
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+def _up_to_the_end(block: bytes) -> tuple[bytes, bytes | None]:
+    """The events of the block before the one that ends the stream, if that is in it, and what that one says."""
+    if _DONE not in block and b'"error"' not in block:
+        return block, None
+    kept: list[bytes] = []
+    for event in sse.events(block):
+        says = next(sse.payloads(event), b"").strip()
+        if says == _DONE or (b'"error"' in says and _reports_an_error(says)):
+            return b"".join(kept), says
+        kept.append(event + b"\n\n")
+    return block, None
 
 
-def _text(content: Any) -> str:
-    """An answer's text; some vendors send it in parts. A refusal or a tool call has none."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if isinstance(part.get("text"), str))
-    if content is not None and not isinstance(content, str):
-        raise TypeError("content is neither text nor parts")
-    return content or ""
+def _reports_an_error(payload: bytes) -> bool:
+    try:
+        chunk = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(chunk, dict) and bool(chunk.get("error"))
+
+
+def _is_object(payload: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(payload), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _not_understood(provider: str) -> UpstreamError:
+    return UpstreamError(f"The provider {provider!r} sent an answer that cannot be understood.")
+
+
+def _broke_off(provider: str, detail: str | None) -> UpstreamError:
+    return UpstreamError(f"The provider {provider!r} broke off its answer.", detail=detail)
 
 
 def _listed(body: bytes) -> frozenset[str] | None:

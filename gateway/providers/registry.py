@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 from gateway.config.settings import ConfigError, ProviderSettings
 from gateway.providers.base import Provider
-from gateway.providers.offline import MessageCount, OfflineProvider, TokenCount
+from gateway.providers.echo import PromptCount, TokenCount
+from gateway.providers.offline import OfflineProvider
 from gateway.providers.openai import OpenAIProvider
 
 
 def build(
-    providers: Mapping[str, ProviderSettings], count: TokenCount, count_messages: MessageCount
+    providers: Mapping[str, ProviderSettings], count: TokenCount, count_prompt: PromptCount
 ) -> dict[str, Provider]:
-    """Build every configured provider, by its name. `count` and `count_messages` serve the built-in one.
+    """Build every configured provider, by its name. `count` and `count_prompt` serve the built-in one.
 
     Raises:
         ConfigError: an address or a header that no call can be made with.
@@ -21,7 +22,7 @@ def build(
     built: dict[str, Provider] = {}
     for name, settings in providers.items():
         if settings.kind == "offline":
-            built[name] = OfflineProvider(settings, count, count_messages)
+            built[name] = OfflineProvider(settings, count, count_prompt)
         else:
             try:
                 built[name] = OpenAIProvider(settings)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.config.schema import OFFLINE
 from gateway.config.secrets import Redactor
 from gateway.config.settings import ConfigError, ModelSettings, Settings, TargetSettings
 from gateway.config.vendors import VENDORS
@@ -82,6 +83,16 @@ class Router:
             fallback = self._models.get(other)
             found += self._of_model(other, fallback) if fallback else [Candidate(self._target(other))]
         return found
+
+    def strict(self, name: str | None) -> bool:
+        """Whether requests for `name` may only have fields that their dialect documents."""
+        model = self._models.get(name or self._default)
+        return model is not None and model.strict
+
+    def names(self) -> list[str]:
+        """The models that clients are told of: the file's, the default, and the built-in one where it is there."""
+        offline = [f"{name}/echo" for name, provider in self._providers.items() if provider.kind == OFFLINE]
+        return list(dict.fromkeys([*self._models, self._default, *offline]))
 
     def _of_model(self, name: str, model: ModelSettings) -> Iterator[Candidate]:
         for priority in sorted({target.priority for target in model.targets}):

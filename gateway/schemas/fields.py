@@ -11,6 +11,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 from gateway.errors import InvalidField
 from gateway.wording import plain
 
+LARGEST_CAP = 2**31 - 1  # tokens of an answer
+
 
 class StrictInteger(fields.Integer):
     """A JSON integer: not `true`, not `1.0`, not `"1"`."""
@@ -73,8 +75,36 @@ def load(schema: Schema, document: dict[str, Any]) -> dict[str, Any]:
                 param=unknown,
                 code="unknown_parameter",
             ) from None
-        message = wrong[name][0]
-        kind = next((kind for kind, text in schema.fields[name].error_messages.items() if text == message), "")
-        code = _CODES.get(kind, "invalid_value")
-        raise InvalidField(f"{name!r} {plain(message)}.", param=name, code=code) from None
+        raise _at_fault(name, schema.fields[name], wrong[name][0]) from None
     return loaded
+
+
+def check(schema: Schema, document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Validate what an open schema knows of `document`. Nothing is copied, and fields that are absent cost nothing.
+
+    Returns:
+        The names that the schema does not know.
+
+    Raises:
+        InvalidField: for the first field at fault, in the document's order; for a missing one if no other is.
+    """
+    unknown = []
+    for name, value in document.items():
+        field = schema.fields.get(name)
+        if field is None:
+            unknown.append(name)
+            continue
+        try:
+            field.deserialize(value, name)
+        except ValidationError as error:
+            raise _at_fault(name, field, str(next(iter(error.messages)))) from None
+    for name, field in schema.fields.items():
+        if field.required and name not in document:
+            raise _at_fault(name, field, str(field.error_messages["required"]))
+    return tuple(unknown)
+
+
+def _at_fault(name: str, field: fields.Field[Any], message: str) -> InvalidField:
+    kind = next((kind for kind, text in field.error_messages.items() if text == message), "")
+    code = _CODES.get(kind, "invalid_value")
+    return InvalidField(f"{name!r} {plain(message)}.", param=name, code=code)

@@ -7,11 +7,12 @@ from typing import Any, ClassVar, get_args
 import orjson
 from marshmallow import RAISE, Schema, fields, validate
 
-from gateway.model import Answer, ChatRequest, Message, UsageSource, usd
+from gateway.errors import GatewayError
+from gateway.model import Answer, ModelRequest, UsageSource, usd
 from gateway.schemas.answers import AnswerSchema
-from gateway.schemas.fields import NotBlank, StrictBoolean, StrictInteger, StrictNumber, load
-
-LARGEST_CAP = 2**31 - 1
+from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, load
+from gateway.telemetry.record import RequestRecord
+from gateway.wire import sse
 
 
 class InferenceSchema(Schema):
@@ -34,10 +35,7 @@ class InferenceSchema(Schema):
     system = fields.String(load_default=None)
     max_tokens = StrictInteger(load_default=None, validate=validate.Range(min=1, max=LARGEST_CAP))
     temperature = StrictNumber(load_default=None, validate=validate.Range(min=0, max=2))
-    stream = StrictBoolean(
-        load_default=False,
-        validate=validate.Equal(False, error="must be false: this version answers whole replies only"),
-    )
+    stream = StrictBoolean(load_default=False, metadata={"description": "Answer in server-sent events."})
 
     example: ClassVar = {"prompt": "What is a gateway?", "user_id": "alice"}
 
@@ -73,32 +71,62 @@ class InferenceAnswerSchema(AnswerSchema):
 _schema = InferenceSchema()
 
 
-def read(document: dict[str, Any]) -> ChatRequest:
+def read(document: dict[str, Any]) -> ModelRequest:
     """Translate a request. Raises InvalidField."""
     fields_ = load(_schema, document)
-    system = (Message("system", fields_["system"]),) if fields_["system"] else ()
-    return ChatRequest(
-        model=fields_["model"],
-        messages=(*system, Message("user", fields_["prompt"])),
-        user_id=fields_["user_id"],
-        max_tokens=fields_["max_tokens"],
-        temperature=fields_["temperature"],
-    )
+    system = [{"role": "system", "content": fields_["system"]}] if fields_["system"] else []
+    asked = {"messages": [*system, {"role": "user", "content": fields_["prompt"]}]}
+    asked |= {name: fields_[name] for name in ("max_tokens", "temperature") if fields_[name] is not None}
+    return ModelRequest("chat", fields_["model"], asked, fields_["user_id"], stream=fields_["stream"])
 
 
 def write(answer: Answer, duration_ms: int, request_id: str) -> bytes:
     """The answer's JSON, its fields in the order of the contract, the cost as a plain decimal."""
+    return orjson.dumps({"response": answer.completion.text, **_account(answer, duration_ms, request_id)})
+
+
+class StreamWriter:
+    """Writes a stream's events: the text in pieces, then everything that a whole answer says beside it.
+
+    Args:
+        record: the request.
+    """
+
+    def __init__(self, record: RequestRecord) -> None:
+        self._record = record
+
+    def events(self, block: bytes) -> bytes:
+        """The text of a block of OpenAI's events, as one event; b"" where they have none."""
+        delta = "".join(map(_delta, sse.payloads(block)))
+        return sse.event(orjson.dumps({"delta": delta})) if delta else b""
+
+    def end(self, answer: Answer) -> bytes:
+        account = _account(answer, self._record.duration_ms, self._record.request_id)
+        return sse.event(orjson.dumps(account)) + sse.DONE
+
+    def error(self, error: GatewayError) -> bytes:
+        return sse.event(orjson.dumps({"error": error.describe()}))
+
+
+def _delta(payload: bytes) -> str:
+    """The text that the first choice of a chunk adds; nothing where it cannot be read."""
+    try:
+        choice = orjson.loads(payload)["choices"][0]
+        text = choice["delta"].get("content") if choice.get("index", 0) == 0 else None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    return text if isinstance(text, str) else ""
+
+
+def _account(answer: Answer, duration_ms: int, request_id: str) -> dict[str, Any]:
     usage, cost_nano = answer.usage, answer.cost_nano
-    return orjson.dumps(
-        {
-            "response": answer.completion.text,
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "estimated_cost_usd": None if cost_nano is None else orjson.Fragment(usd(cost_nano)),
-            "duration_ms": duration_ms,
-            "model": str(answer.target),
-            "cached": answer.cached,
-            "usage_source": usage.source,
-            "request_id": request_id,
-        }
-    )
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "estimated_cost_usd": None if cost_nano is None else orjson.Fragment(usd(cost_nano)),
+        "duration_ms": duration_ms,
+        "model": str(answer.target),
+        "cached": answer.cached,
+        "usage_source": usage.source,
+        "request_id": request_id,
+    }

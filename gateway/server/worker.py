@@ -21,7 +21,6 @@ from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
 from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
 
 from gateway.api.body import linger
-from gateway.api.errors import describe
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
 from gateway.telemetry.logs import log_cut_requests, log_request
@@ -71,7 +70,7 @@ class OurWorker(Worker):  # type: ignore[misc]
         if error.status == GatewayError.status:
             log.error("no answer could be given", exc_info=exc, extra={"request_id": record.request_id})
         log_request(record)
-        body = orjson.dumps({"error": describe(error)})
+        body = orjson.dumps({"error": error.describe()})
         head = (
             f"HTTP/1.1 {error.status} {_REASONS[error.status]}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n"

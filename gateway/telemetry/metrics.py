@@ -79,6 +79,7 @@ class Metrics:
         self._attempts = counter("upstream_requests_total", "Calls of providers.", "provider", "model", "outcome")
         self._degraded = degraded_counter(registry)
         self._duration = histogram("request_duration", "Time from a request to its whole answer.", _CALLS, "endpoint")
+        self._first = histogram("time_to_first_token", "Time from a request to its stream's first event.", _CALLS)
         self._overhead = histogram("overhead", "The gateway's own share of a request's time.", _OURS)
         self._upstream = histogram("upstream_duration", "Time of a provider's call.", _CALLS, "provider", "model")
         self.inflight = Gauge(
@@ -112,6 +113,8 @@ class Metrics:
         self._requests.labels(endpoint, *caller, record.error_code or "success").inc()
         self._duration.labels(endpoint).observe(record.duration_ms / 1000)
         self._overhead.observe(record.overhead_ms / 1000)
+        if record.ttft_ms is not None:
+            self._first.observe(record.ttft_ms / 1000)
         if record.cache:
             self._cache.labels(record.cache).inc()
         if record.usage and not record.cached:

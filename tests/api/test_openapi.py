@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,7 +50,9 @@ def check(response: TestResponse, document: dict[str, Any], path: str, method: s
     for name, reference in described["headers"].items():
         if name in response.headers:
             schema = document["components"]["headers"][reference["$ref"].rsplit("/")[-1]]["schema"]
-            {"string": str, "integer": int, "number": float}[schema["type"]](response.headers[name])
+            {"string": str, "integer": int, "number": float, "boolean": json.loads}[schema["type"]](
+                response.headers[name]
+            )
     return described
 
 
@@ -63,7 +67,7 @@ def test_the_document_is_valid_openapi_3_1_of_this_version(document: dict[str, A
 
 def test_every_route_is_described_and_no_other(make_app: MakeApp, document: dict[str, Any]) -> None:
     routes = {
-        (method, rule.rule.replace("<", "{").replace(">", "}"))
+        (method, re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule))
         for rule in make_app().url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
@@ -205,6 +209,7 @@ def test_every_error_of_the_tree_is_described_somewhere(document: dict[str, Any]
     assert {code for code in codes if f"`{code}`" not in told} == {
         errors.MethodNotAllowed.code,  # of no route: it has no such method
         *(error.code for error in tree if issubclass(error, errors.InvalidHttp)),  # of no route: it is no request
+        errors.ClientLeft.code,  # nobody is told
         errors.ProviderRefused.code,  # only for the log: the provider's own body has its own
     }
 

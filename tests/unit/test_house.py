@@ -25,6 +25,7 @@ LAYERS = (
     {"providers", "stores"},
     {"telemetry"},
     {"config", "errors"},
+    {"wire"},
     {"model", "wording", "concurrency", "draining"},
 )
 

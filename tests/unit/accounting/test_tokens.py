@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiktoken.load
 
 from gateway.accounting import tokens
-from gateway.model import Message
+from gateway.model import Completion, ModelRequest, Operation
 
 INSTALLED = Path(sys.prefix, "share", "llm-gateway", "tokenizers")
 
@@ -34,7 +35,40 @@ def test_text_that_looks_like_a_special_token_is_only_text(exact: tokens.TokenCo
 
 
 def test_messages_are_counted_with_their_framing(exact: tokens.TokenCounter) -> None:
-    assert exact.count_messages([Message("system", "hello world"), Message("user", "hello world")]) == 2 * (3 + 2) + 3
+    messages = [{"role": "system", "content": "hello world"}, {"role": "user", "content": "hello world"}]
+    assert exact.count_prompt(ModelRequest("chat", None, {"messages": messages})) == 2 * (3 + 2) + 3
+
+
+@pytest.mark.parametrize(
+    ("operation", "asked", "count"),
+    [
+        ("completions", {"prompt": "hello world"}, 2),
+        ("completions", {"prompt": ["hello world", "hello world"]}, 4),
+        ("completions", {"prompt": None}, 0),
+        ("embeddings", {"input": [1, 2, 3]}, 3),
+        ("embeddings", {"input": [[1, 2, 3], [4]]}, 4),
+        ("chat", {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello world"}]}]}, 2 + 6),
+        ("chat", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, 6),
+        ("chat", {"messages": [{"role": "assistant", "content": None}]}, 6),
+    ],
+)
+def test_every_form_of_a_prompt_is_counted(
+    operation: Operation, asked: dict[str, Any], count: int, exact: tokens.TokenCounter
+) -> None:
+    assert exact.count_prompt(ModelRequest(operation, None, asked)) == count
+
+
+def test_tool_definitions_and_earlier_calls_are_prompt_too(exact: tokens.TokenCounter) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "hello", "arguments": "hello world"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    tools = [{"type": "function", "function": {"name": "hello"}}]
+    bare = exact.count_prompt(ModelRequest("chat", None, {"messages": [message]}))
+    assert bare == 3 + 3 + 1 + 2
+    assert exact.count_prompt(ModelRequest("chat", None, {"messages": [message], "tools": tools})) > bare + 5
+
+
+def test_what_was_not_kept_of_an_answer_is_taken_to_be_like_the_rest(exact: tokens.TokenCounter) -> None:
+    assert exact.count_generated(Completion(b"", generated="hello world ", not_kept=24)) == 3 * 3
 
 
 def test_a_long_text_is_counted_like_a_short_one(exact: tokens.TokenCounter) -> None:

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cache.keys import key_of
-from gateway.model import ChatRequest, Message
+from gateway.model import ModelRequest
 from gateway.schemas.inference import read
 
-ASKED = ChatRequest(None, (Message("system", "s"), Message("user", "u")), "alice", 10, 0.5)
+SYSTEM, USER = {"role": "system", "content": "s"}, {"role": "user", "content": "u"}
+ASKED = ModelRequest("chat", None, {"messages": [SYSTEM, USER], "max_tokens": 10, "temperature": 0.5}, "alice")
 TARGETS = [" openai/a", "fast local/b"]
 
 
@@ -22,16 +23,27 @@ def key(tenant: str = "default", targets: list[str] = TARGETS, **changes: Any) -
     return key_of(tenant, targets, dataclasses.replace(ASKED, **changes))
 
 
+def asking(**changes: Any) -> dict[str, Any]:
+    asked = {**ASKED.asked, **changes}
+    return {"asked": {name: value for name, value in asked.items() if value is not None}}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"messages": (Message("user", "s"), Message("user", "u"))},
-        {"messages": (Message("system", "su"), Message("user", ""))},
-        {"messages": (Message("user", "u"),)},
-        {"max_tokens": 11},
-        {"max_tokens": None},
-        {"temperature": 0.6},
-        {"temperature": None},
+        asking(messages=[{**SYSTEM, "role": "user"}, USER]),
+        asking(messages=[{**SYSTEM, "content": "su"}, {**USER, "content": ""}]),
+        asking(messages=[USER]),
+        asking(max_tokens=11),
+        asking(max_tokens=None),
+        asking(temperature=0.6),
+        asking(temperature=None),
+        asking(seed=1),
+        asking(n=2),
+        asking(tools=[{"type": "function", "function": {"name": "f"}}]),
+        asking(response_format={"type": "json_object"}),
+        asking(nobody_knows_it=1),
+        {"operation": "completions"},
         {"tenant": "other"},
         {"targets": [" openai/a"]},
         {"targets": ["fast openai/a", "fast local/b"]},
@@ -41,20 +53,27 @@ def test_anything_that_bears_on_the_answer_changes_the_key(changes: dict[str, An
     assert key(**changes) != key()
 
 
-def test_who_the_user_is_and_the_order_of_targets_do_not(  # the tenant pays, and weights shuffle the targets
-) -> None:
-    assert key(user_id="bob", targets=TARGETS[::-1]) == key()
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_id": "bob"},
+        {"targets": TARGETS[::-1]},  # weights shuffle them
+        {"stream": True, "stream_options": {"include_usage": True}},
+        {"body": b"{}"},
+    ],
+)
+def test_who_the_user_is_and_how_the_answer_is_delivered_do_not(changes: dict[str, Any]) -> None:
+    assert key(**changes) == key()
 
 
 def test_every_field_of_a_request_is_in_the_key_or_named_as_left_out() -> None:
-    assert {field.name for field in dataclasses.fields(ChatRequest)} == {
-        "model", "messages", "user_id", "max_tokens", "temperature",
-    }, "a new field: is it in the key, and does a test above change it?"  # fmt: skip
+    in_key, left_out = {"operation", "asked"}, {"model", "user_id", "body", "stream", "stream_options", "unknown"}
+    assert {field.name for field in dataclasses.fields(ModelRequest)} == in_key | left_out
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_no_two_tenants_ever_share_a_key(one: str, other: str, prompt: str, target: str) -> None:
-    request = dataclasses.replace(ASKED, messages=(Message("user", prompt),))
+    request = dataclasses.replace(ASKED, asked={"messages": [{"role": "user", "content": prompt}]})
     assert (key_of(one, [target], request) == key_of(other, [target], request)) == (one == other)
 
 

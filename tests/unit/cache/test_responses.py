@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,12 +11,15 @@ import pytest
 from gateway.cache import responses
 from gateway.cache.entries import encode
 from gateway.cache.responses import ResponseCache
-from gateway.model import Answer, CachePolicy, ChatRequest, Completion, Message, Target, Usage
+from gateway.model import Answer, CachePolicy, ModelRequest, Target, Usage
 from gateway.stores import StoreError
+from gateway.wire.openai import read_whole
+from tests.fakes.upstream import completion
 
-REQUEST = ChatRequest(None, (Message("user", "u"),), "alice")
+REQUEST = ModelRequest("chat", None, {"messages": [{"role": "user", "content": "u"}]}, "alice")
 USAGE = Usage(5, 4)
-BOUGHT = Answer(Completion("text", "stop", USAGE), USAGE, 42, Target("openai", "gpt-4o-mini"))
+BODY = json.dumps(completion("text")).encode()
+BOUGHT = Answer(read_whole("chat", BODY), USAGE, 42, Target("openai", "gpt-4o-mini"))
 
 
 class Store:
@@ -104,7 +108,7 @@ def test_without_a_ttl_nothing_is_looked_up_or_kept() -> None:
 @pytest.mark.parametrize("reason", [None, "content_filter", "error", "anything"])
 def test_an_answer_that_did_not_end_by_itself_is_not_kept(reason: str | None) -> None:
     watched = Watched()
-    watched.slot().put(replace(BOUGHT, completion=Completion("te", reason, USAGE)))
+    watched.slot().put(replace(BOUGHT, completion=replace(BOUGHT.completion, finish_reasons=(reason,))))
     assert watched.store.kept == {}
 
 
@@ -112,7 +116,7 @@ def test_an_answer_that_did_not_end_by_itself_is_not_kept(reason: str | None) ->
 def test_a_corrupt_entry_is_a_counted_miss_that_the_next_answer_replaces(damage: Callable[[bytes], bytes]) -> None:
     watched = Watched()
     slot = watched.slot()
-    watched.store.kept[slot.key] = damage(encode(slot.key, BOUGHT))
+    watched.store.kept[slot.key] = damage(encode(slot.key, "chat", BOUGHT))
     assert slot.get() is None
     assert (watched.failures, watched.works) == (1, True)
     slot.put(BOUGHT)
@@ -122,7 +126,7 @@ def test_a_corrupt_entry_is_a_counted_miss_that_the_next_answer_replaces(damage:
 def test_an_entry_from_another_place_is_a_miss() -> None:
     watched = Watched()
     mine, theirs = watched.slot(), watched.slot("other")
-    watched.store.kept[mine.key] = encode(theirs.key, BOUGHT)
+    watched.store.kept[mine.key] = encode(theirs.key, "chat", BOUGHT)
     assert mine.get() is None
 
 

@@ -75,9 +75,8 @@ def test_settings_without_effect_in_this_version_are_named(make_settings: MakeSe
     settings = make_settings(EXAMPLE, DATABASE_URL="postgresql://x", **KEYS)
     named = {warning.partition(" is set,")[0] for warning in settings.warnings if " is set," in warning}
     assert named == {
-        "DATABASE_URL", "retry", "breaker", "providers.openai.timeouts.first_byte",
-        "providers.openai.timeouts.idle", "models.fast.max_output_tokens", "models.fast.affinity",
-        "models.fast.on_unsupported", "models.fast.strict",
+        "DATABASE_URL", "retry", "breaker", "models.fast.max_output_tokens", "models.fast.affinity",
+        "models.fast.on_unsupported",
     }  # fmt: skip
 
 

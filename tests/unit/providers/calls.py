@@ -17,8 +17,11 @@ from tests.fakes.upstream import Received
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
+PATH = "/chat/completions"
+
+
 def transport(base_url: str, **settings: object) -> Transport:
-    return Transport(ProviderSettings("up", "openai", base_url, **settings), "/chat/completions")  # type: ignore[arg-type]
+    return Transport(ProviderSettings("up", "openai", base_url, **settings), PATH)  # type: ignore[arg-type]
 
 
 def within(total: float = 5, **others: float) -> Deadlines:

@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import GatewayError, UpstreamError
 from gateway.providers import connection as connections
 from tests.fakes.upstream import Received, Upstream, response, sends
-from tests.unit.providers.calls import HEAD, failure_after, transport, within
+from tests.unit.providers.calls import HEAD, PATH, failure_after, transport, within
 
 
 @pytest.mark.parametrize("cut", [*range(0, 60, 6), 70, 80, 90, 100])
@@ -18,7 +18,7 @@ def test_a_response_cut_at_any_byte_is_an_upstream_error(cut: int, reset: bool, 
     whole = response(b'{"choices": [' + b" " * 60 + b"]}")
     assert cut < len(whole)
     upstream.script = sends(whole[:cut], then_reset=reset)
-    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
+    error, _ = failure_after(lambda: transport(upstream.base_url).send(PATH, b"{}", {}, within()).read())
     assert isinstance(error, UpstreamError)
     assert error.status == 502
 
@@ -48,7 +48,7 @@ def test_a_response_cut_at_any_byte_is_an_upstream_error(cut: int, reset: bool, 
 )
 def test_nonsense_is_an_upstream_error(raw: bytes, upstream: Upstream) -> None:
     upstream.script = sends(raw)
-    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
+    error, _ = failure_after(lambda: transport(upstream.base_url).send(PATH, b"{}", {}, within()).read())
     assert type(error) is UpstreamError
 
 
@@ -60,7 +60,7 @@ def test_an_endless_answer_is_cut(upstream: Upstream, monkeypatch: pytest.Monkey
 
     upstream.script = endless
     monkeypatch.setattr(connections, "MAX_REPLY_BYTES", 1_000_000)
-    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within()).read())
+    error, _ = failure_after(lambda: transport(upstream.base_url).send(PATH, b"{}", {}, within()).read())
     assert error.detail is not None
     assert "more than 1000000 bytes" in error.detail
 
@@ -69,7 +69,7 @@ def test_an_endless_answer_is_cut(upstream: Upstream, monkeypatch: pytest.Monkey
 def test_a_content_length_that_is_no_number_never_crashes(length: str, upstream: Upstream) -> None:
     upstream.script = sends(HEAD + f"content-length: {length}\r\n\r\n{{}}".encode("latin-1"))
     try:
-        assert transport(upstream.base_url).send(b"{}", {}, within()).read() == b"{}"
+        assert transport(upstream.base_url).send(PATH, b"{}", {}, within()).read() == b"{}"
     except GatewayError as error:
         assert error.status == 502
 
@@ -89,5 +89,5 @@ def test_endless_framing_is_cut(
 
     upstream.script = endless
     monkeypatch.setattr(connections, "MAX_REPLY_BYTES", 200_000)
-    error, _ = failure_after(lambda: transport(upstream.base_url).send(b"{}", {}, within(20)).read())
+    error, _ = failure_after(lambda: transport(upstream.base_url).send(PATH, b"{}", {}, within(20)).read())
     assert type(error) is UpstreamError

@@ -14,7 +14,7 @@ import trustme
 from gateway.config.secrets import Secret
 from gateway.errors import ConnectTimeout, UpstreamTimeout, UpstreamUnreachable
 from tests.fakes.upstream import Upstream, response
-from tests.unit.providers.calls import failure_after, transport, within
+from tests.unit.providers.calls import PATH, failure_after, transport, within
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +70,22 @@ def test_a_provider_with_a_certificate_of_the_bundle_is_trusted(
     upstream: Upstream, authority: trustme.CA, bundle: str
 ) -> None:
     url = serve_tls(upstream, authority, "127.0.0.1", socket.socket.sendall)
-    assert transport(url, ca_bundle=bundle).send(b"{}", {}, within()).read().startswith(b'{"choices": []}')
+    assert transport(url, ca_bundle=bundle).send(PATH, b"{}", {}, within()).read().startswith(b'{"choices": []}')
 
 
 def test_any_other_certificate_is_not(upstream: Upstream, authority: trustme.CA, bundle: str) -> None:
     url = serve_tls(upstream, authority, "127.0.0.1", socket.socket.sendall)
-    assert type(failure_after(lambda: transport(url).send(b"{}", {}, within()))[0]) is UpstreamUnreachable
+    assert type(failure_after(lambda: transport(url).send(PATH, b"{}", {}, within()))[0]) is UpstreamUnreachable
     url = serve_tls(upstream, authority, "another.name", socket.socket.sendall)
     assert (
-        type(failure_after(lambda: transport(url, ca_bundle=bundle).send(b"{}", {}, within()))[0])
+        type(failure_after(lambda: transport(url, ca_bundle=bundle).send(PATH, b"{}", {}, within()))[0])
         is UpstreamUnreachable
     )
 
 
 def test_a_record_that_drips_ends_with_the_deadline(upstream: Upstream, authority: trustme.CA, bundle: str) -> None:
     url = serve_tls(upstream, authority, "127.0.0.1", drip)
-    error, seconds = failure_after(lambda: transport(url, ca_bundle=bundle).send(b"{}", {}, within(1)).read())
+    error, seconds = failure_after(lambda: transport(url, ca_bundle=bundle).send(PATH, b"{}", {}, within(1)).read())
     assert type(error) is UpstreamTimeout
     assert seconds < 2.5
 
@@ -93,7 +93,7 @@ def test_a_record_that_drips_ends_with_the_deadline(upstream: Upstream, authorit
 def test_a_handshake_that_is_not_answered_may_be_retried(upstream: Upstream) -> None:
     upstream.on_connect = lambda connection: time.sleep(3)
     sender = transport(upstream.base_url.replace("http:", "https:"))
-    error, seconds = failure_after(lambda: sender.send(b"{}", {}, within(10, connect=0.4)))
+    error, seconds = failure_after(lambda: sender.send(PATH, b"{}", {}, within(10, connect=0.4)))
     assert type(error) is ConnectTimeout
     assert error.retryable
     assert seconds < 1.5
@@ -102,6 +102,6 @@ def test_a_handshake_that_is_not_answered_may_be_retried(upstream: Upstream) -> 
 def test_a_proxy_that_does_not_answer_connect_is_no_answer_either(upstream: Upstream) -> None:
     upstream.on_connect = lambda connection: time.sleep(3)
     sender = transport("https://api.example.test/v1", proxy=Secret(f"http://127.0.0.1:{upstream.port}"))
-    error, seconds = failure_after(lambda: sender.send(b"{}", {}, within(10, connect=0.4)))
+    error, seconds = failure_after(lambda: sender.send(PATH, b"{}", {}, within(10, connect=0.4)))
     assert type(error) is ConnectTimeout
     assert seconds < 1.5

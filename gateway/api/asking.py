@@ -1,0 +1,80 @@
+"""What every route that asks a model does alike, whatever its dialect: headers in, the answer, headers out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from flask import Response, g, request
+
+from gateway.errors import InvalidRequest
+from gateway.model import Answer, CachePolicy, ModelRequest, usd
+from gateway.services.exchange import Exchange
+from gateway.services.inference import Inference
+from gateway.services.relay import Writer
+from gateway.telemetry.record import RequestRecord
+from gateway.wire import sse
+
+_TIMEOUT = re.compile(r"[1-9][0-9]{0,8}")
+
+
+def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], bytes], writer: Writer) -> Response:
+    """Ask a model and answer the client.
+
+    Args:
+        inference: the spine.
+        asked: the request.
+        write: writes a whole answer in the client's dialect.
+        writer: writes a stream in it.
+
+    Raises:
+        GatewayError: there is no answer.
+    """
+    record: RequestRecord = g.record
+    client = request.environ.get("gunicorn.socket")
+    exchange = Exchange(asked, g.caller, _cache_policy(), record, _deadline(record), client)
+    if not asked.stream:
+        whole = inference.complete(exchange)
+        headers = _headers(record)
+        if whole.cost_nano is not None:
+            headers["x-gateway-cost-usd"] = usd(whole.cost_nano)
+        return Response(write(whole), mimetype="application/json", headers=headers)
+    relay = inference.stream(exchange, writer)
+    relay.start()
+    headers = _headers(record) | {"X-Accel-Buffering": "no"}  # nginx would hold events back
+    return Response(relay, mimetype=sse.MEDIA_TYPE, headers=headers)
+
+
+def _deadline(record: RequestRecord) -> float | None:
+    """The moment, in monotonic seconds, at which the client said that it stops waiting."""
+    given = request.headers.get("x-gateway-timeout-ms")
+    if given is None:
+        return None
+    if not _TIMEOUT.fullmatch(given):
+        raise InvalidRequest(
+            "The header x-gateway-timeout-ms must be a whole number of milliseconds, at least 1.",
+            param="x-gateway-timeout-ms",
+            code="invalid_value",
+        )
+    return record.started + int(given) / 1000
+
+
+def _cache_policy() -> CachePolicy:
+    """`no-cache` asks for a fresh answer, `no-store` also that it is not kept (RFC 9111, section 5.2.1)."""
+    directives = {directive.strip().lower() for directive in request.headers.get("Cache-Control", "").split(",")}
+    no_store = "no-store" in directives
+    return CachePolicy(read=not no_store and "no-cache" not in directives, store=not no_store)
+
+
+def _headers(record: RequestRecord) -> dict[str, str]:
+    """What is known once an answer begins; of a stream whose provider is still silent, not yet by whom."""
+    headers = {
+        "x-gateway-cache": record.cache or "",
+        "x-gateway-attempts": str(record.attempts),
+        "x-gateway-overhead-ms": str(record.overhead_ms),
+    }
+    if record.model:
+        headers["x-gateway-model"] = f"{record.provider}/{record.model}"
+    if record.upstream_request_id:
+        headers["x-gateway-upstream-request-id"] = record.upstream_request_id
+    return headers

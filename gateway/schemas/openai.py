@@ -1,0 +1,176 @@
+"""OpenAI's dialect: what may stand in a request, and what of it the gateway needs to know.
+
+Schemas are open lists: a field that they do not know goes to the vendor as it came. Enumerations that grow are
+checked as strings only, and null is taken for absent, because other vendors of the dialect do the same.
+Each field is marked with what it bears on: what the answer costs, and which answer it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from marshmallow import INCLUDE, Schema, fields, validate
+
+from gateway.errors import InvalidField
+from gateway.model import ModelRequest, Operation
+from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, check
+from gateway.schemas.openai_messages import Messages
+from gateway.schemas.shapes import (
+    LogitBias,
+    Object,
+    Objects,
+    Stop,
+    StreamOptions,
+    StringOrObject,
+    Strings,
+    TextOrTokens,
+    TypedObject,
+)
+from gateway.schemas.steering import refuse_steering
+
+LONGEST_NAME = 256  # of an end user; it goes into logs
+
+BEARS_ON = "x-bears-on"
+_NOTHING: dict[str, Any] = {BEARS_ON: []}
+_COST: dict[str, Any] = {BEARS_ON: ["cost"]}
+_ANSWER: dict[str, Any] = {BEARS_ON: ["answer"]}
+_BOTH: dict[str, Any] = {BEARS_ON: ["cost", "answer"]}
+
+_name = validate.Length(max=LONGEST_NAME)
+_cap = validate.Range(1, LARGEST_CAP)
+_penalty = validate.Range(-2, 2)
+
+
+class RequestSchema(Schema):
+    """What every request has."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    model = fields.String(
+        allow_none=True,
+        validate=NotBlank(),
+        metadata=_COST
+        | {"description": "A configured name, or `provider/model`; null for the gateway's default model."},
+    )
+    user = fields.String(
+        allow_none=True,
+        validate=_name,
+        metadata=_NOTHING | {"description": "Who it is for, as the gateway's log will show."},
+    )
+
+
+class _TextSchema(RequestSchema):
+    """What chat and plain completions have in common."""
+
+    frequency_penalty = StrictNumber(allow_none=True, validate=_penalty, metadata=_ANSWER)
+    logit_bias = LogitBias(allow_none=True, metadata=_ANSWER)
+    max_tokens = StrictInteger(allow_none=True, validate=_cap, metadata=_BOTH)
+    n = StrictInteger(allow_none=True, validate=validate.Range(1, 128), metadata=_BOTH)
+    presence_penalty = StrictNumber(allow_none=True, validate=_penalty, metadata=_ANSWER)
+    seed = StrictInteger(allow_none=True, validate=validate.Range(-(2**63), 2**63 - 1), metadata=_ANSWER)
+    stop = Stop(allow_none=True, metadata=_ANSWER)
+    stream = StrictBoolean(allow_none=True, metadata=_NOTHING)
+    stream_options = StreamOptions(allow_none=True, metadata=_NOTHING | {"description": "Only where `stream` is true."})
+    temperature = StrictNumber(allow_none=True, validate=validate.Range(0, 2), metadata=_ANSWER)
+    top_p = StrictNumber(allow_none=True, validate=validate.Range(0, 1), metadata=_ANSWER)
+
+
+class ChatSchema(_TextSchema):
+    """A request for a chat completion."""
+
+    messages = Messages(required=True, metadata=_BOTH)
+    audio = Object(allow_none=True, metadata=_BOTH)
+    function_call = StringOrObject(allow_none=True, metadata=_ANSWER)
+    functions = Objects("name", allow_none=True, metadata=_BOTH)
+    logprobs = StrictBoolean(allow_none=True, metadata=_ANSWER)
+    max_completion_tokens = StrictInteger(allow_none=True, validate=_cap, metadata=_BOTH)
+    metadata = Object(allow_none=True, metadata=_ANSWER)
+    modalities = Strings(allow_none=True, metadata=_BOTH)
+    moderation = Object(allow_none=True, metadata=_ANSWER)
+    parallel_tool_calls = StrictBoolean(allow_none=True, metadata=_ANSWER)
+    prediction = Object(allow_none=True, metadata=_BOTH)
+    prompt_cache_key = fields.String(allow_none=True, metadata=_COST)
+    prompt_cache_options = Object(allow_none=True, metadata=_COST)
+    prompt_cache_retention = fields.String(allow_none=True, metadata=_COST)
+    reasoning_effort = fields.String(allow_none=True, metadata=_BOTH)
+    response_format = TypedObject(allow_none=True, metadata=_BOTH)
+    safety_identifier = fields.String(allow_none=True, validate=_name, metadata=_NOTHING)
+    service_tier = fields.String(allow_none=True, metadata=_BOTH)
+    store = StrictBoolean(allow_none=True, metadata=_ANSWER)
+    tool_choice = StringOrObject(allow_none=True, metadata=_BOTH)
+    tools = Objects("type", allow_none=True, metadata=_BOTH)
+    top_logprobs = StrictInteger(allow_none=True, validate=validate.Range(0, 20), metadata=_ANSWER)
+    verbosity = fields.String(allow_none=True, metadata=_BOTH)
+    web_search_options = Object(allow_none=True, metadata=_BOTH)
+
+    example: ClassVar = {"messages": [{"role": "user", "content": "What is a gateway?"}]}
+
+
+class CompletionsSchema(_TextSchema):
+    """A request for a completion of plain text."""
+
+    prompt = TextOrTokens(required=True, allow_none=True, metadata=_BOTH)
+    best_of = StrictInteger(allow_none=True, validate=validate.Range(1, 20), metadata=_BOTH)
+    echo = StrictBoolean(allow_none=True, metadata=_ANSWER)
+    logprobs = StrictInteger(allow_none=True, validate=validate.Range(0, 5), metadata=_ANSWER)
+    suffix = fields.String(allow_none=True, metadata=_BOTH)
+
+    example: ClassVar = {"prompt": "A gateway is"}
+
+
+class EmbeddingsSchema(RequestSchema):
+    """A request for embeddings."""
+
+    input = TextOrTokens(required=True, validate=validate.Length(min=1), metadata=_BOTH | {"minItems": 1})
+    dimensions = StrictInteger(allow_none=True, validate=validate.Range(1, LARGEST_CAP), metadata=_ANSWER)
+    encoding_format = fields.String(allow_none=True, metadata=_ANSWER)
+
+    example: ClassVar = {"input": "What is a gateway?"}
+
+
+_chat, _completions, _embeddings = ChatSchema(), CompletionsSchema(), EmbeddingsSchema()
+
+
+def left_out(schema: Schema) -> frozenset[str]:
+    """The names of the fields that do not bear on the answer."""
+    return frozenset(name for name, field in schema.fields.items() if "answer" not in field.metadata[BEARS_ON])
+
+
+_LEFT_OUT: dict[Schema, frozenset[str]] = {schema: left_out(schema) for schema in (_chat, _completions, _embeddings)}
+
+
+def read_chat(document: dict[str, Any], body: bytes) -> ModelRequest:
+    """Understand a request whose bytes are `body`. Raises InvalidField."""
+    return _read("chat", _chat, document, body)
+
+
+def read_completions(document: dict[str, Any], body: bytes) -> ModelRequest:
+    """As `read_chat`."""
+    return _read("completions", _completions, document, body)
+
+
+def read_embeddings(document: dict[str, Any], body: bytes) -> ModelRequest:
+    """As `read_chat`."""
+    return _read("embeddings", _embeddings, document, body)
+
+
+def _read(operation: Operation, schema: Schema, document: dict[str, Any], body: bytes) -> ModelRequest:
+    unknown = check(schema, document)
+    refuse_steering(unknown)
+    streamable = "stream" in schema.fields
+    stream = streamable and document.get("stream") is True
+    options = document.get("stream_options") if streamable else None
+    if options is not None and not stream:
+        raise InvalidField("'stream_options' may only be given where 'stream' is true.", param="stream_options")
+    left_out = _LEFT_OUT[schema]
+    return ModelRequest(
+        operation=operation,
+        model=document.get("model"),
+        asked={name: value for name, value in document.items() if name not in left_out},
+        user_id=document.get("user") or None,
+        body=body,
+        stream=stream,
+        stream_options=options or {},
+        unknown=unknown,
+    )

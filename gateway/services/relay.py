@@ -1,0 +1,141 @@
+"""A streamed answer on its way to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from gateway.concurrency import Task
+from gateway.errors import ClientLeft, GatewayError
+from gateway.model import Answer, Completion
+from gateway.providers.base import HEARTBEAT, Stream
+from gateway.telemetry.record import RequestRecord
+from gateway.wire import sse
+from gateway.wire.openai import chunks
+
+
+class Writer(Protocol):
+    """The client's dialect of streams."""
+
+    def events(self, block: bytes) -> bytes:
+        """A block of OpenAI's events in this dialect; b"" where there is nothing to say of it."""
+        ...
+
+    def end(self, answer: Answer) -> bytes:
+        """The end of a whole answer."""
+        ...
+
+    def error(self, error: GatewayError) -> bytes:
+        """The end of an answer that broke off."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream whose first event is there.
+
+    Attributes:
+        close: settles what was delivered, and what ended it early, if anything did.
+    """
+
+    stream: Stream
+    close: Callable[[Completion, GatewayError | None], Answer]
+
+
+class Replay:
+    """A kept answer as a stream."""
+
+    upstream_request_id: str | None = None
+
+    def __init__(self, answer: Answer) -> None:
+        self._completion = answer.completion
+
+    def blocks(self) -> Iterator[bytes]:
+        yield b"".join(sse.event(orjson.dumps(chunk)) for chunk in chunks(orjson.loads(self._completion.body)))
+
+    def leave(self) -> None:
+        """Nothing is under way."""
+
+    def completion(self) -> Completion:
+        return self._completion
+
+
+class Relay:
+    """The bytes of a streamed answer in the client's dialect, for a WSGI server to iterate over.
+
+    Settled exactly once: with the last event, or in `close`, which the server calls whatever happens; a client that
+    leaves before the first byte never starts the iteration.
+
+    Args:
+        opening: brings the stream.
+        writer: the client's dialect.
+        record: gets everything worth logging.
+    """
+
+    def __init__(self, opening: Task[Opened], writer: Writer, record: RequestRecord) -> None:
+        self._opening = opening
+        self._writer = writer
+        self._record = record
+        self._settled = False
+        self._parts = self._relay()
+
+    def start(self) -> None:
+        """Wait for the first event, and no longer than a client may wait for a sign of life.
+
+        Raises:
+            GatewayError: there will be none.
+        """
+        if self._opening.wait(HEARTBEAT):
+            try:
+                self._opening.result()
+            except GatewayError:
+                self._settled = True
+                raise
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._parts)
+
+    def close(self) -> None:
+        """Settle with what was delivered where the client has left before the end."""
+        self._parts.close()
+        if not self._settled:
+            self._opening.wait()  # it sees the client's leaving for itself
+            self._fail(ClientLeft())
+
+    def _relay(self) -> Generator[bytes]:
+        while not self._opening.wait(0):
+            yield sse.PING
+            self._opening.wait(HEARTBEAT)
+        try:
+            opened = self._opening.result()
+            for block in opened.stream.blocks():
+                if block and self._record.ttft_ms is None:
+                    self._record.ttft_ms = self._record.duration_ms
+                if part := self._writer.events(block) if block else sse.PING:
+                    yield part
+            answer = self._settle(opened, None)
+        except GatewayError as error:
+            self._fail(error)
+            yield self._writer.error(error)
+        else:
+            yield self._writer.end(answer)
+
+    def _fail(self, error: GatewayError) -> None:
+        self._record.error_code = error.code
+        try:
+            opened = self._opening.result()
+        except GatewayError:
+            self._settled = True  # nothing was opened: the attempts have been closed one by one
+            return
+        opened.stream.leave()
+        self._settle(opened, error)
+
+    def _settle(self, opened: Opened, error: GatewayError | None) -> Answer:
+        self._settled = True
+        return opened.close(opened.stream.completion(), error)

@@ -1,0 +1,61 @@
+"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), a block of them at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+MEDIA_TYPE = "text/event-stream"
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"  # how a stream of OpenAI's ends
+LARGEST_EVENT = 4_194_304  # bytes
+
+
+class Framer:
+    """Cuts a stream into whole events, however its bytes come. Lines may end in LF, CRLF or CR, and then in LF."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that are whole with `data`, each ended by an empty line; b"" for none.
+
+        Raises:
+            ValueError: an event larger than LARGEST_EVENT.
+        """
+        if self._after_cr or b"\r" in data:
+            data = self._with_line_feeds(data)
+        searched = max(0, len(self._rest) - 1)
+        self._rest += data
+        end = self._rest.rfind(b"\n\n", searched) + 2
+        if end < 2:
+            if len(self._rest) > LARGEST_EVENT:
+                raise ValueError(f"an event of more than {LARGEST_EVENT} bytes")
+            return b""
+        events = bytes(self._rest[:end])
+        del self._rest[:end]
+        return events
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def event(data: bytes) -> bytes:
+    """One event; `data` is a single line."""
+    return b"data: %b\n\n" % data
+
+
+def events(block: bytes) -> list[bytes]:
+    """The events of a block, without the empty lines between them."""
+    return [found for found in block.split(b"\n\n") if found]
+
+
+def payloads(block: bytes) -> Iterator[bytes]:
+    """What the events of a block say: the data of each, without those that have none, such as comments."""
+    for found in events(block):
+        data = [line[5:].removeprefix(b" ") for line in found.split(b"\n") if line.startswith(b"data:")]
+        if data:
+            yield b"\n".join(data)
