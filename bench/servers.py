@@ -87,6 +87,7 @@ def gateway(
         "DATA_DIR": str(home / "data"),
         "LOG_FILE": str(home / _OUTPUT),
         "WEB_CONCURRENCY": str(workers),
+        "DRAIN_DELAY": "0",  # no load balancer has to notice the stop
         **variables,
     }
     command = ["gunicorn", "-c", str(_ROOT / "gunicorn.conf.py"), "wsgi:app"]
