@@ -19,8 +19,8 @@ _CALLS = [
     "added p99", "errors",
 ]  # fmt: skip
 _STREAMS = [
-    "scenario", "c", "streams/s", "min-max", "CPU us/stream", "user", "system", "first p50 ms", "p99 ms", "added p50",
-    "added p99", "end p50", "per core", "errors",
+    "scenario", "c", "streams/s", "min-max", "CPU us/stream", "user", "system", "first p50 ms", "first p99",
+    "added p50", "added p99", "end p50", "per core", "errors",
 ]  # fmt: skip
 
 
