@@ -22,7 +22,7 @@ _HEADERS = {
     *("authorization", "x-request-id", "x-gateway-attempt"),
 }
 # What OpenAI sends beside the body.
-_OWN_HEADERS = {
+OWN_HEADERS = {
     "x-request-id": "req_of_the_vendor",
     "openai-organization": "org-of-the-operator",
     "openai-processing-ms": "12",
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, content_type: str, **framing: str) -> None:
         self.send_response(status)
-        headers = {"content-type": content_type, **_OWN_HEADERS, **self.server.vendor.now.headers}
+        headers = {"content-type": content_type, **OWN_HEADERS, **self.server.vendor.now.headers}
         for name, value in {**headers, **{name.replace("_", "-"): value for name, value in framing.items()}}.items():
             self.send_header(name, value)
         self.end_headers()

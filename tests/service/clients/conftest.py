@@ -21,7 +21,9 @@ providers:
   openai: {{kind: openai, base_url: {url}, api_key: {key}}}
   hurried: {{kind: openai, base_url: {url}, api_key: {key}, timeouts: {{total: 1}}}}
 models:
-  fast: {{targets: [{{provider: openai, model: gpt-4o-mini}}]}}
+  fast:
+    targets: [{{provider: openai, model: gpt-4o-mini}}]
+    price: {{input: 0.10, cached_input: 0.05, output: 0.40}}
   instruct: {{targets: [{{provider: openai, model: gpt-3.5-turbo-instruct}}]}}
   embed: {{targets: [{{provider: openai, model: text-embedding-3-small}}]}}
   hurried: {{targets: [{{provider: hurried, model: gpt-4o-mini}}]}}
