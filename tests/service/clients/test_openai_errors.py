@@ -64,7 +64,7 @@ def test_every_endpoint_asks_for_the_key(service: Service, vendor: OpenAIVendor)
     assert vendor.received == []
 
 
-@pytest.mark.parametrize("model", ["nope", "nobody/gpt-4o-mini", "FAST", "fast ", "../fast"])
+@pytest.mark.parametrize("model", ["nope", "nobody/gpt-4o-mini", "FAST", "fast "])
 def test_an_unknown_model_is_a_not_found_error(client: OpenAI, vendor: OpenAIVendor, model: str) -> None:
     calls = [
         lambda: chat(client, model=model),
@@ -76,7 +76,7 @@ def test_an_unknown_model_is_a_not_found_error(client: OpenAI, vendor: OpenAIVen
     for call in calls:
         with pytest.raises(openai.NotFoundError) as caught:
             call()
-        assert shape(caught.value)[:2] == (404, "model_not_found" if "../" not in model else caught.value.code)
+        assert shape(caught.value)[:2] == (404, "model_not_found")
     assert vendor.received == []
 
 

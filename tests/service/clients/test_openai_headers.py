@@ -66,6 +66,25 @@ def test_a_stream_says_what_is_known_when_it_starts(client: OpenAI, vendor: Open
     assert len(chunks) > 2
 
 
+@pytest.mark.parametrize(
+    ("model", "answered", "asked"),
+    [
+        ("fast", "openai/gpt-4o-mini", "gpt-4o-mini"),
+        ("openai/gpt-4o-mini", "openai/gpt-4o-mini", "gpt-4o-mini"),
+        ("gpt-4o-mini", "openai/gpt-4o-mini", "gpt-4o-mini"),
+        ("hurried/ft:any/thing", "hurried/ft:any/thing", "ft:any/thing"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_model_may_be_named_in_every_way(
+    client: OpenAI, vendor: OpenAIVendor, model: str, answered: str, asked: str, stream: bool
+) -> None:
+    response = client.chat.completions.with_raw_response.create(model=model, messages=HELLO, stream=stream)
+    assert response.headers["x-gateway-model"] == answered
+    assert response.text()
+    assert [request.json["model"] for request in vendor.received] == [asked]
+
+
 def test_the_cost_is_that_of_the_reported_tokens_to_the_nano_dollar(client: OpenAI, vendor: OpenAIVendor) -> None:
     response = client.chat.completions.with_raw_response.create(model="fast", messages=HELLO)
     usage = response.parse().usage
