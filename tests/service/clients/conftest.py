@@ -35,7 +35,9 @@ def plain(answer: Any) -> Any:
     if isinstance(answer, list):
         return [plain(part) for part in answer]
     if hasattr(answer, "model_dump"):
-        return {name: value for name, value in answer.model_dump().items() if name not in ("id", "created")}
+        return {
+            name: value for name, value in answer.model_dump(warnings=False).items() if name not in ("id", "created")
+        }
     return answer
 
 
@@ -46,6 +48,11 @@ def forwarded(request: Received, model: str) -> Any:
     if body.get("stream"):
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     return body
+
+
+def text(raw: Any) -> str:
+    """The whole body of a raw response, of a stream too."""
+    return str(raw.http_response.read().decode())
 
 
 @dataclass

@@ -11,7 +11,7 @@ from openai import OpenAI
 
 from tests.conftest import KEY
 from tests.fakes.openai_vendor import OWN_HEADERS, PROVIDER_KEY, OpenAIVendor
-from tests.service.clients.conftest import LARGEST_BODY
+from tests.service.clients.conftest import LARGEST_BODY, text
 from tests.service.conftest import Service
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
@@ -223,8 +223,8 @@ def test_a_stream_that_breaks_ends_with_an_error_event_and_not_with_done(
     client: OpenAI, vendor: OpenAIVendor, how: Any
 ) -> None:
     vendor.now.break_after, vendor.now.break_by = 5, how
-    text = client.chat.completions.with_raw_response.create(model="fast", messages=HELLO, stream=True).text()
-    blocks = text.removesuffix("\n\n").split("\n\n")
+    sent = text(client.chat.completions.with_raw_response.create(model="fast", messages=HELLO, stream=True))
+    blocks = sent.removesuffix("\n\n").split("\n\n")
     assert set(json.loads(blocks[-1].removeprefix("data: "))["error"]) >= {"message", "type", "param", "code"}
     assert "data: [DONE]" not in blocks
 

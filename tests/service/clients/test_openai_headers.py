@@ -11,7 +11,7 @@ from openai import OpenAI
 
 from tests.conftest import KEY
 from tests.fakes.openai_vendor import OWN_HEADERS, OpenAIVendor
-from tests.service.clients.conftest import MODELS
+from tests.service.clients.conftest import MODELS, text
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -81,7 +81,7 @@ def test_a_model_may_be_named_in_every_way(
 ) -> None:
     response = client.chat.completions.with_raw_response.create(model=model, messages=HELLO, stream=stream)
     assert response.headers["x-gateway-model"] == answered
-    assert response.text()
+    assert text(response)
     assert [request.json["model"] for request in vendor.received] == [asked]
 
 
@@ -113,9 +113,8 @@ def test_no_header_of_the_client_reaches_the_vendor(client: OpenAI, vendor: Open
         "x-team": "a",
         "x-api-key": KEY,
     }
-    client.chat.completions.with_raw_response.create(
-        model="fast", messages=HELLO, stream=stream, extra_headers=headers, extra_query={"api-version": "1"}
-    ).read()
+    query = {"api-version": "1"}
+    text(raw(client, "chat", stream=stream, extra_headers=headers, extra_query=query))
     assert vendor.complaints == []
     assert vendor.received[0].path == "/v1/chat/completions"
     assert "python" not in vendor.received[0].headers["user-agent"].lower()
@@ -124,12 +123,12 @@ def test_no_header_of_the_client_reaches_the_vendor(client: OpenAI, vendor: Open
 @pytest.mark.parametrize("name", STREAMED)
 def test_a_stream_is_made_of_events_and_ends_with_done(client: OpenAI, vendor: OpenAIVendor, name: str) -> None:
     vendor.now.cut = 1
-    text = raw(client, name, stream=True).text()
-    *blocks, rest = text.split("\n\n")
+    sent = text(raw(client, name, stream=True))
+    *blocks, rest = sent.split("\n\n")
     assert rest == ""
     assert blocks[-1] == "data: [DONE]"
     assert {block[:7] for block in blocks[:-1] if not block.startswith(":")} == {"data: {"}
-    assert text.count("\ndata: [DONE]\n") == 1
+    assert sent.count("\ndata: [DONE]\n") == 1
 
 
 def test_the_raw_answer_is_the_vendors_own(client: OpenAI, vendor: OpenAIVendor) -> None:
