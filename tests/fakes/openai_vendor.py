@@ -21,6 +21,16 @@ _HEADERS = {
     *("host", "connection", "accept", "accept-encoding", "user-agent", "content-type", "content-length"),
     *("authorization", "x-request-id", "x-gateway-attempt"),
 }
+# How servers that speak OpenAI's API write an event; all of it is server-sent events as the standard has them.
+DRESSES = {
+    "openai": "data: {}\n\n",
+    "crlf": "data: {}\r\n\r\n",
+    "cr": "data: {}\r\r",
+    "bare": "data:{}\n\n",
+    "comments": ": PROCESSING\n\ndata: {}\n\n\n",
+    "named": "event: message\nid: 1\nretry: 10\ndata: {}\n\n",
+}
+
 # What OpenAI sends beside the body.
 OWN_HEADERS = {
     "x-request-id": "req_of_the_vendor",
@@ -60,6 +70,7 @@ class Behaviour:
     break_after: int | None = None  # this many events, …
     break_by: Literal["cut", "end", "error"] = "cut"  # … in the middle of the next, cleanly, or with an error event
     cut: int = 37  # bytes of a stream that are sent at once, which splits characters and events
+    dress: str = "openai"  # one of DRESSES
     allow: frozenset[str] = frozenset()  # top-level fields that are no part of OpenAI's schema
 
 
@@ -168,16 +179,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, data: Iterator[str]) -> None:
         now = self.server.vendor.now
         self._head(200, "text/event-stream; charset=utf-8", transfer_encoding="chunked")
-        whole = b""
+        whole, dress = b"", DRESSES[now.dress]
         for at, event in enumerate(data):
             if at == now.break_after:
-                self._break(whole, f"data: {event}".encode())
+                self._break(whole, dress.format(event).rstrip().encode())
                 return
             if at == now.pause_after:
                 self._send(whole)
                 whole = b""
                 self.server.vendor.proceed.wait(30)
-            whole += f"data: {event}\n\n".encode()
+            whole += dress.format(event).encode()
         self._send(whole)
         self.wfile.write(b"0\r\n\r\n")
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from tests.conftest import KEY
 from tests.fakes.openai_answers import answer
-from tests.fakes.openai_vendor import OpenAIVendor
+from tests.fakes.openai_vendor import DRESSES, OpenAIVendor
 from tests.service.clients.conftest import MODELS, Pair, plain
 from tests.service.conftest import Service
 
@@ -141,6 +141,31 @@ def test_what_the_vendor_streams_is_passed_on_at_once(client: OpenAI, vendor: Op
             vendor.proceed.set()  # were the chunks kept back, this would come too late
     assert len(seen) > 2
     assert seen[-1].choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+@pytest.mark.parametrize("cut", [1, 1_000_000])
+def test_a_stream_may_be_written_and_cut_in_every_way(pair: Pair, dress: str, cut: int) -> None:
+    for vendor in (pair.alone, pair.behind):
+        vendor.now.dress, vendor.now.cut = dress, cut
+
+    def ask(client: OpenAI, model: str) -> Any:
+        return list(client.chat.completions.create(model=model, messages=HELLO, stream=True))
+
+    assert len(pair.same(ask)) > 10
+
+
+@WAYS
+def test_a_long_answer_arrives_whole(pair: Pair, stream: bool) -> None:
+    for vendor in (pair.alone, pair.behind):
+        vendor.now.cut = 65536
+    messages: Any = [{"role": "user", "content": "漢字🙂 " * 5000}]
+
+    def ask(client: OpenAI, model: str) -> Any:
+        answer: Any = client.chat.completions.create(model=model, messages=messages, stream=stream)
+        return list(answer) if stream else answer
+
+    pair.same(ask)
 
 
 def test_a_stream_that_the_client_leaves_early_does_not_disturb_the_next(client: OpenAI, vendor: OpenAIVendor) -> None:
