@@ -98,9 +98,11 @@ def service(
     yaml = YAML.format(url=json.dumps(vendors[1].base_url), key=json.dumps(PROVIDER_KEY))
     (directory / "gateway.yaml").write_text(yaml)
     variables = {"MODEL_NAME": "fast", "MAX_BODY_BYTES": str(LARGEST_BODY)}
-    service = Service(directory, request.param, variables).wait_until_ready()
-    yield service
-    service.stop()
+    service = Service(directory, request.param, variables)
+    try:
+        yield service.wait_until_ready()
+    finally:
+        service.stop()
 
 
 @pytest.fixture
