@@ -102,13 +102,15 @@ class OpenAIVendor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.over.set()
+        self.proceed.set()
         self._server.shutdown()
         self._server.server_close()
 
     def reset(self) -> None:
         """Behave, and forget what came."""
         self.now = Behaviour()
-        self.proceed.clear()
+        self.proceed.set()  # whoever waits for it goes
+        self.proceed = threading.Event()
         self.received.clear()
         self.complaints.clear()
 

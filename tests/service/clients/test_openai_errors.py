@@ -216,6 +216,7 @@ def test_a_stream_that_breaks_raises_while_it_is_read_and_has_no_end(
     assert len(chunks) == 5
     assert all(chunk.choices[0].finish_reason is None for chunk in chunks)
     assert not isinstance(caught.value, openai.APIConnectionError)
+    assert caught.value.message
 
 
 @pytest.mark.parametrize("how", ["cut", "end", "error"])
@@ -237,6 +238,16 @@ def test_a_stream_that_breaks_before_its_first_event_is_an_upstream_error(
     with pytest.raises(openai.InternalServerError) as caught:
         chat(client, stream=True)
     assert shape(caught.value)[:2] == (502, "upstream_error")
+
+
+def test_a_stream_that_falls_silent_breaks_when_its_time_is_over(client: OpenAI, vendor: OpenAIVendor) -> None:
+    vendor.now.pause_after = 3
+    chunks = []
+    with pytest.raises(openai.APIError) as caught:
+        for chunk in client.chat.completions.create(model="hurried", messages=HELLO, stream=True):
+            chunks.append(chunk)
+    assert len(chunks) == 3
+    assert caught.value.code == "upstream_timeout"
 
 
 def test_the_gateway_is_well_after_everything_that_failed(client: OpenAI, vendor: OpenAIVendor) -> None:

@@ -6,11 +6,12 @@ import math
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from openai import OpenAI
 
 from tests.conftest import KEY
-from tests.fakes.openai_vendor import OWN_HEADERS, OpenAIVendor
+from tests.fakes.openai_vendor import OWN_HEADERS, OpenAIVendor, Received
 from tests.service.clients.conftest import MODELS, text
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
@@ -136,3 +137,18 @@ def test_the_raw_answer_is_the_vendors_own(client: OpenAI, vendor: OpenAIVendor)
     assert answer["system_fingerprint"] == "fp_0123abcd"
     assert answer["service_tier"] == "default"
     assert answer["choices"][0]["message"]["annotations"] == []
+
+
+def test_numbers_and_texts_reach_the_vendor_as_they_were_written(client: OpenAI, vendor: OpenAIVendor) -> None:
+    vendor.now.allow = frozenset({"exact", "nested"})
+    body = (
+        b' {"messages" : [{"content":"\\u00e9 \xc3\xa9 \\ud83d\\ude42 \\/ \\u2028","role":"user"}],\n"exact":[1.0, 1e0, 0.10, -0.0,'
+        b' 0.1000000000000000055511151231257827, 9007199254740993],"model":"fast","nested":{"model":"fast","stream":true}}\r\n'
+    )
+    answer = httpx.post(
+        f"{client.base_url}chat/completions",
+        content=body,
+        headers={"authorization": f"Bearer {KEY}", "content-type": "application/json; charset=utf-8"},
+    )
+    assert answer.status_code == 200
+    assert vendor.received[0].json == {**Received("", {}, body).json, "model": "gpt-4o-mini"}
