@@ -230,7 +230,17 @@ def test_a_stream_that_breaks_ends_with_an_error_event_and_not_with_done(
     assert "data: [DONE]" not in blocks
 
 
-@pytest.mark.parametrize("how", ["cut", "end"])
+@pytest.mark.parametrize("prompt", ["One", ["One", "Two"], [1, 2], [[1], [2, 3]], None], ids=str)
+def test_a_completion_that_breaks_raises_whatever_its_prompt_is(
+    client: OpenAI, vendor: OpenAIVendor, prompt: Any
+) -> None:
+    vendor.now.break_after = 2
+    with pytest.raises(openai.APIError) as caught:
+        list(client.completions.create(model="instruct", prompt=prompt, stream=True))
+    assert caught.value.code == "upstream_error"
+
+
+@pytest.mark.parametrize("how", ["cut", "end", "error"])
 def test_a_stream_that_breaks_before_its_first_event_is_an_upstream_error(
     client: OpenAI, vendor: OpenAIVendor, how: Any
 ) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from decimal import Decimal
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from openai import OpenAI
+from openai.types.chat import ChatCompletion
 
 from tests.conftest import KEY
 from tests.fakes.openai_vendor import OWN_HEADERS, OpenAIVendor, Received
@@ -86,6 +89,13 @@ def test_a_model_may_be_named_in_every_way(
     assert [request.json["model"] for request in vendor.received] == [asked]
 
 
+@pytest.mark.parametrize("absent", [{}, {"model": None}], ids=str)
+def test_who_names_no_model_gets_the_default_one(client: OpenAI, vendor: OpenAIVendor, absent: dict[str, Any]) -> None:
+    answer = client.post("/chat/completions", body={**absent, "messages": HELLO}, cast_to=ChatCompletion)
+    assert answer.model == "gpt-4o-mini-2024-07-18"
+    assert [request.json["model"] for request in vendor.received] == ["gpt-4o-mini"]
+
+
 def test_the_cost_is_that_of_the_reported_tokens_to_the_nano_dollar(client: OpenAI, vendor: OpenAIVendor) -> None:
     response = client.chat.completions.with_raw_response.create(model="fast", messages=HELLO)
     usage = response.parse().usage
@@ -152,3 +162,22 @@ def test_numbers_and_texts_reach_the_vendor_as_they_were_written(client: OpenAI,
     )
     assert answer.status_code == 200
     assert vendor.received[0].json == {**Received("", {}, body).json, "model": "gpt-4o-mini"}
+
+
+def test_a_body_that_says_model_very_often_is_no_more_work(client: OpenAI, vendor: OpenAIVendor) -> None:
+    vendor.now.allow = frozenset({"others"})
+    client.chat.completions.create(model="fast", messages=HELLO)  # so that the connections are there
+    started = time.monotonic()
+    client.chat.completions.create(messages=HELLO, model="fast", extra_body={"others": [{"model": 1}] * 14_000})
+    with pytest.raises(openai.NotFoundError):
+        client.post(
+            "/chat/completions",
+            body={"others": [{"model": 1}] * 10_000, "model": "nope", "messages": HELLO},
+            cast_to=object,
+        )
+    client.post(
+        "/chat/completions",
+        body={"others": [{"model": 1}] * 14_000, "model": "fast", "messages": HELLO},
+        cast_to=object,
+    )
+    assert time.monotonic() - started < 2
