@@ -40,8 +40,8 @@ def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], 
             headers["x-gateway-cost-usd"] = usd(whole.cost_nano)
         return Response(write(whole), mimetype="application/json", headers=headers)
     relay = inference.stream(exchange, writer)
-    relay.start()
-    headers = _headers(record) | {"X-Accel-Buffering": "no"}  # nginx would hold events back
+    headers = _headers(record) if relay.start() else {}  # a provider that is still silent may yet be replaced
+    headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
     return Response(relay, mimetype=sse.MEDIA_TYPE, headers=headers)
 
 
@@ -67,14 +67,12 @@ def _cache_policy() -> CachePolicy:
 
 
 def _headers(record: RequestRecord) -> dict[str, str]:
-    """What is known once an answer begins; of a stream whose provider is still silent, not yet by whom."""
     headers = {
+        "x-gateway-model": f"{record.provider}/{record.model}",
         "x-gateway-cache": record.cache or "",
         "x-gateway-attempts": str(record.attempts),
         "x-gateway-overhead-ms": str(record.overhead_ms),
     }
-    if record.model:
-        headers["x-gateway-model"] = f"{record.provider}/{record.model}"
     if record.upstream_request_id:
         headers["x-gateway-upstream-request-id"] = record.upstream_request_id
     return headers

@@ -82,18 +82,20 @@ class Relay:
         self._settled = False
         self._parts = self._relay()
 
-    def start(self) -> None:
-        """Wait for the first event, and no longer than a client may wait for a sign of life.
+    def start(self) -> bool:
+        """Wait for the first event, and no longer than a client may wait for a sign of life; whether it has come.
 
         Raises:
-            GatewayError: there will be none.
+            GatewayError: it will not come.
         """
-        if self._opening.wait(HEARTBEAT):
+        begun = self._opening.wait(HEARTBEAT)
+        if begun:
             try:
                 self._opening.result()
             except GatewayError:
                 self._settled = True
                 raise
+        return begun
 
     def __iter__(self) -> Iterator[bytes]:
         return self

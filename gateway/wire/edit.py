@@ -37,24 +37,21 @@ def edited(body: bytes, changes: Mapping[str, Any]) -> bytes:
 
 
 def _span(body: bytes, name: str) -> tuple[int, int] | None:
-    """Where the value of the object's own field `name` begins and ends."""
+    """Where the value of the object's own field `name` begins and ends. Each byte is looked at once."""
     quoted = b'"%b"' % name.encode()
+    depth, in_string, escaped, at = 0, False, False, 0
     start = body.find(quoted)
     while start >= 0:
-        colon = _COLON.match(body, start + len(quoted))
-        value = colon and _VALUE.match(body, colon.end())
-        if value and _is_top_level(body[:start]):
-            return value.span()
+        passed = body[at + escaped : start].replace(b"\\\\", b"").replace(b'\\"', b"")
+        parts = passed.split(b'"')
+        outside = b"".join(parts[in_string::2])
+        depth += outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
+        in_string ^= len(parts) % 2 == 0
+        escaped, at = passed.endswith(b"\\"), start
+        if depth == 1 and not in_string:
+            colon = _COLON.match(body, start + len(quoted))
+            value = colon and _VALUE.match(body, colon.end())
+            if value:
+                return value.span()
         start = body.find(quoted, start + 1)
     return None
-
-
-def _is_top_level(before: bytes) -> bool:
-    """Whether what follows `before` stands in the outermost object, and in no string."""
-    unescaped = before.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in before else before
-    parts = unescaped.split(b'"')
-    if len(parts) % 2 == 0:
-        return False
-    outside = b"".join(parts[::2])
-    opened = outside.count(b"{") + outside.count(b"[")
-    return opened - outside.count(b"}") - outside.count(b"]") == 1

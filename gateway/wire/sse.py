@@ -23,7 +23,7 @@ class Framer:
         Raises:
             ValueError: an event larger than LARGEST_EVENT.
         """
-        if self._after_cr or b"\r" in data:
+        if data and (self._after_cr or b"\r" in data):
             data = self._with_line_feeds(data)
         searched = max(0, len(self._rest) - 1)
         self._rest += data
