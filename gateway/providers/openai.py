@@ -41,7 +41,7 @@ _MODELS = "/models"
 _DONE = b"[DONE]"
 
 CHECK_SECONDS = 10
-_LAST_BYTES = 0.005  # seconds for the end of a body after its last event, so that the connection can be kept
+_LAST_BYTES = 0.02  # seconds for the end of a body after its last event, so that the connection can be kept
 
 
 class OpenAIProvider:

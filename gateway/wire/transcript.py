@@ -72,7 +72,7 @@ class Transcript:
         if self._chat:
             answer["object"] = "chat.completion"
         answer["choices"] = [self._choice(choice) for choice in self._answer.get("choices") or ()]
-        answer["choices"].sort(key=lambda choice: choice.get("index", 0))
+        answer["choices"].sort(key=lambda choice: index if isinstance(index := choice.get("index"), int) else 0)
         return answer
 
     def _choice(self, streamed: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +80,9 @@ class Transcript:
         if not self._chat:
             return choice
         message: dict[str, Any] = {"role": "assistant", "content": None, **(choice.pop("delta", None) or {})}
-        if calls := message.get("tool_calls"):
-            message["tool_calls"] = [{key: value for key, value in call.items() if key != "index"} for call in calls]
+        if calls := message.pop("tool_calls", None):
             message["content"] = message["content"] or None
+            message["tool_calls"] = [{name: call[name] for name in call if name != "index"} for call in calls]
         choice["message"] = message
         return choice
 
@@ -93,9 +93,18 @@ def _take(answer: dict[str, Any], chunk: Any) -> None:
         return
     for name, value in chunk.items():
         if name == "choices":
-            _merge_lists(answer.setdefault(name, []), [choice for choice in value or () if isinstance(choice, dict)])
+            choices = value if isinstance(value, list) else []
+            _merge_lists(answer.setdefault(name, []), [choice for choice in choices if _is_sound(choice)])
         elif value is not None or name not in answer:
             answer[name] = value
+
+
+def _is_sound(choice: Any) -> bool:
+    """Whether a choice of a chunk has the shape that putting together relies on."""
+    if not isinstance(choice, dict) or not isinstance(delta := choice.get("delta"), dict | None):
+        return False
+    calls = (delta or {}).get("tool_calls")
+    return isinstance(calls, list | None) and all(isinstance(call, dict) for call in calls or ())
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:

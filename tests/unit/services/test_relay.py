@@ -1,0 +1,179 @@
+"""A streamed answer is settled exactly once, whatever happens on its way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from gateway.concurrency import Task
+from gateway.errors import ClientLeft, GatewayError, UpstreamError
+from gateway.model import Answer, Completion, Target, Usage
+from gateway.services import relay as relays
+from gateway.services.relay import Opened, Relay
+from gateway.telemetry.record import RequestRecord
+
+TARGET = Target("up", "m")
+
+
+class Stream:
+    """Yields these blocks, then fails if it is to."""
+
+    upstream_request_id: str | None = None
+
+    def __init__(self, *blocks: bytes, error: GatewayError | None = None) -> None:
+        self._given = blocks
+        self._error = error
+        self.text = ""
+        self.left = 0
+
+    def blocks(self) -> Iterator[bytes]:
+        for block in self._given:
+            self.text += block.decode()
+            yield block
+        if self._error:
+            raise self._error
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def completion(self) -> Completion:
+        return Completion(b"", text=self.text)
+
+
+class Writer:
+    def events(self, block: bytes) -> bytes:
+        return block.replace(b"hidden", b"")
+
+    def end(self, answer: Answer) -> bytes:
+        return b"<end %b>" % answer.completion.text.encode()
+
+    def error(self, error: GatewayError) -> bytes:
+        return b"<%b>" % error.code.encode()
+
+
+class Call:
+    """A relay of a stream, and its settlements."""
+
+    def __init__(self, stream: Stream, opening: Callable[[], object] = lambda: None) -> None:
+        self.settled: list[tuple[str, str | None]] = []
+        self.record = RequestRecord("r-1", "POST", "/")
+        self.stream = stream
+
+        def close(completion: Completion, error: GatewayError | None) -> Answer:
+            self.settled.append((completion.text, error.code if error else None))
+            return Answer(completion, Usage(1, 1), 0, TARGET)
+
+        def open_stream() -> Opened:
+            opening()
+            return Opened(stream, close)
+
+        self.relay = Relay(Task(open_stream), Writer(), self.record)
+
+
+def test_a_whole_stream_is_settled_before_its_end_is_told() -> None:
+    call = Call(Stream(b"a", b"b"))
+    assert call.relay.start()
+    assert [next(call.relay), next(call.relay)] == [b"a", b"b"]
+    assert call.settled == []
+    assert next(call.relay) == b"<end ab>"
+    assert call.settled == [("ab", None)]
+    assert list(call.relay) == []
+    call.relay.close()
+    call.relay.close()
+    assert (call.settled, call.stream.left) == ([("ab", None)], 0)
+
+
+def test_a_stream_that_breaks_ends_with_an_error_and_is_settled_with_what_came() -> None:
+    call = Call(Stream(b"a", error=UpstreamError("x")))
+    assert list(call.relay) == [b"a", b"<upstream_error>"]
+    call.relay.close()
+    assert call.settled == [("a", "upstream_error")]
+    assert call.record.error_code == "upstream_error"
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_a_client_that_leaves_at_any_moment_is_settled_once_with_what_was_delivered(taken: int) -> None:
+    call = Call(Stream(b"a", b"b", b"c"))
+    for _ in range(taken):
+        next(call.relay)
+    call.relay.close()
+    call.relay.close()
+    assert call.settled == [("abc"[:taken], "client_left")]
+    assert (call.stream.left, call.record.error_code) == (1, "client_left")
+
+
+def test_a_client_that_leaves_after_the_last_event_and_before_its_end_got_it_all() -> None:
+    call = Call(Stream(b"a"))
+    next(call.relay), next(call.relay)
+    call.relay.close()
+    assert call.settled == [("a", None)]
+
+
+def test_what_fails_before_the_first_event_is_raised_and_settled_nowhere_else() -> None:
+    def fail() -> None:
+        raise UpstreamError("down")
+
+    call = Call(Stream(), fail)
+    with pytest.raises(UpstreamError):
+        call.relay.start()
+    call.relay.close()
+    assert call.settled == []
+
+
+def test_while_the_provider_is_silent_the_client_gets_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relays, "HEARTBEAT", 0.1)
+    silent = threading.Event()
+    call = Call(Stream(b"a", b"", b"b"), lambda: silent.wait(5))
+    assert not call.relay.start()
+    assert [next(call.relay), next(call.relay)] == [b": ping\n\n"] * 2
+    assert call.record.ttft_ms is None
+    silent.set()
+    time.sleep(0.05)
+    assert list(call.relay) == [b"a", b": ping\n\n", b"b", b"<end ab>"]
+    assert call.record.ttft_ms is not None
+
+
+def test_what_fails_after_a_sign_of_life_ends_the_stream_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relays, "HEARTBEAT", 0.05)
+
+    def fail() -> None:
+        time.sleep(0.2)
+        raise UpstreamError("down")
+
+    call = Call(Stream(), fail)
+    assert not call.relay.start()
+    parts = list(call.relay)
+    assert (parts[0], parts[-1]) == (b": ping\n\n", b"<upstream_error>")
+    assert call.record.error_code == "upstream_error"
+
+
+def test_a_client_that_leaves_before_the_stream_is_open_is_settled_when_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relays, "HEARTBEAT", 0.05)
+    call = Call(Stream(b"a"), lambda: time.sleep(0.3))
+    assert not call.relay.start()
+    next(call.relay)
+    call.relay.close()
+    assert call.settled == [("", "client_left")]
+
+
+def test_events_that_say_nothing_in_the_clients_dialect_are_left_out() -> None:
+    assert list(Call(Stream(b"a", b"hidden", b"b")).relay) == [b"a", b"b", b"<end ahiddenb>"]
+
+
+def test_a_client_that_a_stream_finds_gone_is_settled_as_one_that_left() -> None:
+    call = Call(Stream(b"a", error=ClientLeft()))
+    list(call.relay)
+    call.relay.close()
+    assert call.settled == [("a", "client_left")]
+
+
+def test_a_kept_answer_is_replayed_whole() -> None:
+    body = b'{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}]}'
+    kept = replace(Answer(Completion(body), Usage(1, 1), 0, TARGET), cached=True)
+    blocks = list(relays.Replay(kept).blocks())
+    assert b'"content":"ok"' in b"".join(blocks)
+    assert relays.Replay(kept).completion() is kept.completion

@@ -1,0 +1,151 @@
+"""A stream's events put together are the answer that it would have been as a whole."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.model import Operation, Usage
+from gateway.wire import sse
+from gateway.wire import transcript as transcripts
+from gateway.wire.openai import chunks
+from gateway.wire.transcript import Transcript
+
+text = st.text(max_size=20)
+call = st.builds(
+    lambda number, name, arguments: {
+        "id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": arguments}
+    },
+    st.integers(0, 9), st.sampled_from(["f", "g"]), text,
+)  # fmt: skip
+message = st.builds(
+    lambda content, refusal, calls: {"role": "assistant", "content": content, "refusal": refusal}
+    | ({"tool_calls": calls, "content": None} if calls else {}),
+    text, st.none() | text.filter(bool), st.lists(call, max_size=3),
+)  # fmt: skip
+logprobs = st.none() | st.builds(
+    lambda tokens: {"content": [{"token": token, "logprob": -0.5} for token in tokens], "refusal": None},
+    st.lists(text, min_size=1, max_size=3),
+)
+reasons = st.sampled_from(["stop", "length", "tool_calls", "content_filter"])
+usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+def answer(kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    head = {"id": "x", "object": kind, "created": 1, "model": "m", "system_fingerprint": "fp"}
+    return {**head, "choices": [{"index": index, **choice} for index, choice in enumerate(choices)], "usage": usage}
+
+
+chat = st.builds(
+    lambda choices: answer("chat.completion", choices),
+    st.lists(st.fixed_dictionaries({"message": message, "logprobs": logprobs, "finish_reason": reasons}), min_size=1, max_size=3),
+)  # fmt: skip
+completions = st.builds(
+    lambda choices: answer("text_completion", choices),
+    st.lists(st.fixed_dictionaries({"text": text, "logprobs": st.none(), "finish_reason": reasons}), min_size=1, max_size=3),
+)  # fmt: skip
+
+
+def joined(operation: Operation, blocks: list[bytes]) -> Any:
+    transcript = Transcript(operation)
+    for block in blocks:
+        transcript.add(block)
+    return orjson.loads(transcript.completion().body)
+
+
+def streamed(whole: dict[str, Any], size: int) -> list[bytes]:
+    def cut(text: str) -> list[str]:
+        return [text[place : place + size] for place in range(0, len(text), size)] or [""]
+
+    return [sse.event(orjson.dumps(chunk)) for chunk in chunks(whole, cut)]
+
+
+@given(chat, st.integers(1, 5))
+def test_a_chats_stream_joined_is_the_whole_answer(whole: dict[str, Any], size: int) -> None:
+    assert joined("chat", streamed(whole, size)) == whole
+
+
+@given(completions, st.integers(1, 5))
+def test_a_completions_stream_joined_is_the_whole_answer(whole: dict[str, Any], size: int) -> None:
+    assert joined("completions", streamed(whole, size)) == whole
+
+
+@given(chat, st.integers(1, 5), st.integers(1, 7))
+def test_how_events_are_gathered_into_blocks_does_not_matter(whole: dict[str, Any], size: int, block: int) -> None:
+    events = streamed(whole, size)
+    blocks = [b"".join(events[place : place + block]) for place in range(0, len(events), block)]
+    assert joined("chat", blocks) == whole
+
+
+@given(chat, st.integers(1, 3))
+def test_putting_together_in_between_does_not_matter(whole: dict[str, Any], size: int) -> None:
+    transcript = Transcript("chat")
+    for block in streamed(whole, size):
+        transcript.add(block)
+        transcript.completion()
+    assert orjson.loads(transcript.completion().body) == whole
+
+
+def chunk(delta: Any, **rest: Any) -> bytes:
+    return sse.event(orjson.dumps({"choices": [{"index": 0, "delta": delta, **rest}]}))
+
+
+def test_a_role_or_an_id_that_comes_with_every_chunk_is_said_once() -> None:
+    piece = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "1"}}
+    deltas = [chunk({"role": "assistant", "content": "a", "tool_calls": [piece]})] * 2
+    found = joined("chat", deltas)["choices"][0]["message"]
+    assert (found["role"], found["content"]) == ("assistant", "aa")
+    assert found["tool_calls"] == [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "11"}}]
+
+
+def test_reasoning_and_tool_calls_count_as_generated_and_only_text_as_text() -> None:
+    transcript = Transcript("chat")
+    transcript.add(chunk({"reasoning_content": "hm", "content": "yes"}, finish_reason=None))
+    transcript.add(chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]}))
+    found = transcript.completion()
+    assert (found.text, sorted(found.generated)) == ("yes", sorted("yeshmf{}"))
+
+
+def test_the_latest_usage_counts() -> None:
+    transcript = Transcript("chat")
+    for tokens in (1, 5):
+        reported = {"prompt_tokens": 3, "completion_tokens": tokens}
+        transcript.add(sse.event(orjson.dumps({"choices": [], "usage": reported})))
+    assert transcript.completion().usage == Usage(3, 5)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"garbage", b"[]", b"null", b"7", b'{"choices": null}', b'{"choices": 7}', b'{"choices": [7]}',
+     b'{"choices": {"a": 1}}', b'{"choices": [{"delta": 7}]}', b'{"choices": [{"index": [], "delta": {}}]}',
+     b'{"choices": [{"index": 0, "delta": {"content": 7, "tool_calls": 7}}]}', b'{"usage": 7}',
+     b'{"choices": [{"index": 0, "text": 7}]}', b'{"choices": [{"index": 0, "delta": {"content": {"a": 1}}}]}'],
+)  # fmt: skip
+def test_nonsense_in_a_stream_never_fails(payload: bytes) -> None:
+    good = chunk({"content": "ok"})
+    for operation in ("chat", "completions"):
+        for events in ([payload], [payload, payload]):
+            transcript = Transcript(operation)
+            transcript.add(good + b"".join(map(sse.event, events)) + good)
+            transcript.completion()
+
+
+def test_a_very_long_answer_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcripts, "_MOST_KEPT", 100_000)
+    transcript = Transcript("chat")
+    block = chunk({"content": "x" * 1000})
+    tracemalloc.start()
+    for _ in range(5_000):
+        transcript.add(block)
+    transcript.add(chunk({}, finish_reason="stop"))
+    found = transcript.completion()
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+    assert found.body == b""
+    assert len(found.generated) + found.not_kept == 5_000_000 + len("stop")
+    assert found.finish_reasons == ("stop",)
