@@ -132,6 +132,8 @@ def wait(seconds: float, client: socket.socket | None, readable: socket.socket |
         HungUp: `client` has been closed by its other end.
     """
     until, talkative = time.monotonic() + seconds, False
+    if client is not None and hung_up(client):
+        raise HungUp
     while (left := until - time.monotonic()) > 0:
         poll = select.poll()
         if readable is not None:

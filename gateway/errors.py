@@ -89,14 +89,18 @@ class Unauthorized(GatewayError):
     status = 401
     code = "invalid_api_key"
     type = "invalid_request_error"
-    default_message = "No valid API key. Send yours as 'x-api-key: KEY' or 'Authorization: Bearer KEY'."
+    default_message = (
+        "Incorrect API key provided, or none. Send yours as 'x-api-key: KEY' or 'Authorization: Bearer KEY'."
+    )
 
 
 class NotFound(GatewayError):
     status = 404
     code = "not_found"
     type = "invalid_request_error"
-    default_message = "There is nothing at this path."
+    default_message = (
+        "There is nothing at this path. GET /docs lists what there is; OpenAI's SDKs need a base_url ending in /v1."
+    )
 
 
 class ModelNotFound(NotFound):

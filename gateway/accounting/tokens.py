@@ -61,14 +61,18 @@ class TokenCounter:
 
     def count_prompt(self, request: ModelRequest, model: str = "") -> int:
         """The tokens of a request's prompt, framing included; media are left out."""
-        texts, numbers, messages = prompt(request.asked)
+        texts, numbers, messages = prompt(request)
         framing = _TOKENS_PER_MESSAGE * messages + _TOKENS_PER_ANSWER if messages else 0
+        if sum(map(len, texts)) > _PIECE:
+            texts = ["".join(texts)]  # a few tokens less, and not a second of everybody's time
         return framing + numbers + sum(self.count(text, model) for text in texts)
 
     def count_generated(self, completion: Completion, model: str = "") -> int:
         """The tokens that a model made; what was not kept of them is taken to be like the rest."""
-        tokens, kept = self.count(completion.generated, model), len(completion.generated)
-        return tokens if not completion.not_kept else -(-tokens * (kept + completion.not_kept) // kept)
+        kept, not_kept = len(completion.generated), completion.not_kept
+        if not kept:
+            return -(-not_kept // _BYTES_PER_TOKEN)
+        return -(-self.count(completion.generated, model) * (kept + not_kept) // kept)
 
 
 @lru_cache(maxsize=4)

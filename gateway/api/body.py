@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Request, Response
+from flask import Request, Response, g
 from gunicorn.http.errors import ParseException
 
 from gateway.api.strict_json import parse
@@ -43,7 +43,9 @@ def read_json(request: Request, most_bytes: int) -> tuple[dict[str, Any], bytes]
         raise UnsupportedMediaType("Send the body uncompressed; the gateway takes no Content-Encoding.")
     if not _MEDIA_TYPE.fullmatch(request.headers.get("Content-Type", "")):
         raise UnsupportedMediaType("Send JSON in UTF-8 with the header 'Content-Type: application/json'.")
+    started = time.monotonic()
     body = _read(request, most_bytes)
+    g.record.waited_seconds += time.monotonic() - started
     return parse(body), body
 
 

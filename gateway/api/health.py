@@ -24,7 +24,7 @@ def blueprint(health: Health) -> Blueprint:
     @routes.get("/")
     @describe("What this is", answer=IndexSchema)
     def index() -> Response:
-        paths = {"health": "/health", "inference": "/inference", "docs": "/docs"}
+        paths = {"health": "/health", "inference": "/inference", "openai": "/v1", "docs": "/docs"}
         return _json({"service": "llm-gateway", "version": __version__, **paths})
 
     @routes.get("/health")

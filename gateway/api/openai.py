@@ -36,7 +36,11 @@ def blueprint(inference: Inference, router: Router, max_body_bytes: int) -> Blue
 
     @routes.post("/completions")
     @describe(
-        "Complete a text", request=dialect.CompletionsSchema, answer=answers.CompletionsAnswerSchema, **ASKS_A_MODEL
+        "Complete a text",
+        request=dialect.CompletionsSchema,
+        answer=answers.CompletionsAnswerSchema,
+        streams=events,
+        **ASKS_A_MODEL,
     )
     def completions() -> Response:
         return ask(dialect.read_completions)

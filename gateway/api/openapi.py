@@ -62,7 +62,7 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "x-gateway-cache": ("string", "`hit`, `miss`, or `bypass` where the cache is off or was not to be read."),
     "x-gateway-attempts": ("integer", "Calls to providers that it took."),
     "x-gateway-overhead-ms": ("number", "The gateway's own share of the time."),
-    "x-gateway-cost-usd": ("number", "What the answer cost; absent for a model without a price."),
+    "x-gateway-cost-usd": ("number", "What a whole answer cost; absent for a model without a price."),
     "x-gateway-upstream-request-id": ("string", "The provider's own id of the call, if it gave one."),
     "Retry-After": ("integer", "Seconds after which another try may succeed, if known."),
     "x-should-retry": ("boolean", "Whether to try again, where the status alone would mislead; SDKs obey it."),

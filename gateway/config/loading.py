@@ -19,6 +19,7 @@ from gateway.config.yaml_file import read_yaml
 DEFAULT_FILE = "gateway.yaml"
 _SHORTEST_GOOD_KEY = 16  # characters; a shorter client key is warned of
 
+_LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 _NO_PROVIDER = ProviderSettings("", "")
 
 _AS_THEY_ARE = (
@@ -64,12 +65,16 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
     building.check_references(models, providers, of_file)
     if values["metrics_port"] and values["metrics_port"] == values["port"]:
         mistakes.add(f"METRICS_PORT: is {values['port']} like PORT; the metrics need a port of their own")
+    for name, provider in providers.items():
+        if _is_own(provider.base_url, values["host"], values["port"]):
+            mistakes.add(f"the base URL of provider {name} is the gateway's own address: it would ask itself for ever")
     if mistakes.lines:
         raise _without_secrets(mistakes, referenced)
 
     settings = Settings(
         api_keys=tuple(Secret(key) for key in values["api_keys"]),
         default_model=default_model,
+        default_model_from="MODEL_NAME" if values["default_model"] else f"{path.name}: default_model",
         providers=providers,
         models=models,
         unconfigured=unconfigured,
@@ -88,6 +93,13 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         warnings=(*_idle(variables, content), *_doubts(settings, variables, content)),
         secrets=_secrets(settings, referenced),
     )
+
+
+def _is_own(base_url: str, host: str, port: int) -> bool:
+    """Whether a provider's address is the one that the gateway listens on."""
+    address = urlsplit(base_url)
+    own = _LOCAL if host in _LOCAL else {host}
+    return address.hostname in own and (address.port or {"http": 80, "https": 443}.get(address.scheme)) == port
 
 
 def _values(variables: Mapping[str, str], mistakes: Mistakes) -> dict[str, Any]:

@@ -133,6 +133,7 @@ class Settings:
     Attributes:
         api_keys: the static client keys.
         default_model: the model of a request that names none.
+        default_model_from: the variable, or the path in the file, that says so.
         providers: in the order in which a bare model name looks for one.
         unconfigured: no provider is configured, so that `offline/echo` answers every bare name.
         data_dir: where embedded stores keep their files; made when first needed.
@@ -150,6 +151,7 @@ class Settings:
 
     api_keys: tuple[Secret, ...]
     default_model: str
+    default_model_from: str
     providers: Mapping[str, ProviderSettings]
     models: Mapping[str, ModelSettings]
     unconfigured: bool

@@ -33,7 +33,7 @@ class Body:
         self._left: int | None = response.length
         self._buffer = bytearray(_READ)
         self.ended = self._left == 0
-        self.clean = self.ended and not self._early
+        self.clean = False  # nobody knows that of a response which has no body
 
     def arrivals(self, heartbeat: float) -> Iterator[bytes]:
         """Yield the body as it comes, and b"" after every `heartbeat` seconds of silence.
@@ -47,6 +47,7 @@ class Body:
         data = self._early
         while not self.ended:
             if data:
+                self._reader.begun()
                 latest = time.monotonic()
                 if content := self._content(data):
                     yield content
@@ -65,8 +66,10 @@ class Body:
         silence = self._reader.silence
         left = float("inf") if silence is None else latest + silence - time.monotonic()
         count = self._reader.receive_into(self._buffer, min(heartbeat, left))
-        if count is None and (left <= heartbeat or self._reader.expired):
-            raise TimeoutError
+        if count is None and self._reader.expired:
+            raise TimeoutError("it took too long")
+        if count is None and left <= heartbeat:
+            raise TimeoutError(f"silent for {silence:g} s")
         if count == 0:
             if self._left is not None or self._chunks:
                 raise ConnectionError("the connection ended within the body")

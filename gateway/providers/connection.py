@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -25,6 +25,7 @@ MAX_REPLY_BYTES = 33_554_432  # framing included
 MAX_STREAM_BYTES = 268_435_456  # likewise; a stream has some 300 bytes for each token
 
 _BRISK = 0.2  # seconds of silence after which the client is watched too
+_LOOK = 0.5  # seconds after which it is looked for, silence or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Deadlines:
     Attributes:
         connect: seconds for the connection, TLS included.
         until: monotonic seconds at which the whole call ends.
-        first_byte: seconds until the first byte of the body, or None for no bound but `until`.
+        first_by: monotonic seconds at which the body must have begun, or None for no bound but `until`.
         idle: seconds of silence between two reads of the body, or None likewise.
         client: the connection of whoever waits for the answer; once it is closed, the call ends.
         drain: seconds that the call still has then.
@@ -42,7 +43,7 @@ class Deadlines:
 
     connect: float
     until: float
-    first_byte: float | None = None
+    first_by: float | None = None
     idle: float | None = None
     client: socket.socket | None = None
     drain: float = 0
@@ -78,9 +79,11 @@ class Reader(io.RawIOBase):
         self._sock = sock
         self._held: Any = sock.makefile("rb", buffering=0)  # http.client may close the socket before the end
         self._guard = at_most if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext
-        self._until, self._deadlines = call.until, call.deadlines
+        self._deadlines = call.deadlines
+        self._until = call.until if call.deadlines.first_by is None else min(call.until, call.deadlines.first_by)
         self._client = call.deadlines.client
-        self.silence = call.deadlines.first_byte
+        self._looked = time.monotonic()
+        self.silence: float | None = None
         self.most = MAX_REPLY_BYTES
         self.ended = False
         self.stopped = False
@@ -113,9 +116,14 @@ class Reader(io.RawIOBase):
             give_way()  # a provider whose bytes are always there already must not keep the others waiting
             try:
                 with self._guard(brisk):
-                    return self._count(self._sock.recv_into(buffer))
+                    count = self._count(self._sock.recv_into(buffer))
             except (TimeoutError, Expired):
                 self._watch(min(give_up, self._until) - time.monotonic())
+                continue
+            if time.monotonic() > self._looked + _LOOK:
+                self._looked = time.monotonic()
+                self._watch(0)
+            return count
         return None
 
     def _watch(self, seconds: float) -> None:
@@ -127,10 +135,15 @@ class Reader(io.RawIOBase):
                 raise
             self.drain()
 
+    def begun(self) -> None:
+        """The body has begun: from now on the deadlines are those of the rest."""
+        self._until, self.silence = self._deadlines.until, self._deadlines.idle
+
     def drain(self) -> None:
         """Go on without the client, for as long as its provider's calls may."""
-        self._client = None
-        self._until = min(self._until, time.monotonic() + self._deadlines.drain)
+        until = time.monotonic() + self._deadlines.drain
+        self._deadlines = replace(self._deadlines, client=None, until=min(self._deadlines.until, until))
+        self._client, self._until = None, min(self._until, until)
 
     def _count(self, count: int) -> int:
         self.ended = count == 0
@@ -155,6 +168,14 @@ class Response(http.client.HTTPResponse):
         self.fp.close()
         self.reader = Reader(sock, current.get())
         self.fp: Any = io.BufferedReader(self.reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Pass over every interim answer; http.client knows only 100 for one, and takes others for final."""
+        line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        while http.HTTPStatus.CONTINUE < line[1] < http.HTTPStatus.OK:
+            http.client.parse_headers(self.fp)
+            line = super()._read_status()  # type: ignore[misc]
+        return line
 
     def begin(self) -> None:
         super().begin()

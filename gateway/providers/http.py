@@ -44,7 +44,7 @@ class _Adapter(HTTPAdapter):
 class Reply:
     """An upstream response whose body is still to be read."""
 
-    def __init__(self, response: requests.Response, deadlines: Deadlines, provider: str, most_bytes: int) -> None:
+    def __init__(self, response: requests.Response, provider: str, most_bytes: int) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._raw: Any = response.raw
@@ -52,7 +52,6 @@ class Reply:
         self._reader = self._response.reader
         self._reader.most = most_bytes
         self._body = Body(self._response)
-        self._deadlines = deadlines
         self._provider = provider
 
     def arrivals(self, heartbeat: float = float("inf")) -> Generator[bytes]:
@@ -66,11 +65,9 @@ class Reply:
         try:
             if self.headers.get("content-encoding", "identity") != "identity":
                 raise UpstreamError(f"The provider {self._provider!r} compressed its answer, though told not to.")
-            for data in self._body.arrivals(heartbeat):
-                self._reader.silence = self._deadlines.idle
-                yield data
+            yield from self._body.arrivals(heartbeat)
         except TimeoutError as error:
-            raise _timeout(self._provider) from error
+            raise _timeout(self._provider, str(error)) from error
         except HungUp:
             raise ClientLeft from None
         except (OSError, ValueError) as error:
@@ -167,7 +164,7 @@ class Transport:
             raise ClientLeft from None
         finally:
             current.reset(token)
-        return Reply(response, deadlines, self._provider, most_bytes or connection.MAX_REPLY_BYTES)
+        return Reply(response, self._provider, most_bytes or connection.MAX_REPLY_BYTES)
 
     def _failure(self, error: Exception, connected: bool, path: str) -> GatewayError:
         causes = list(_causes(error))
@@ -176,8 +173,9 @@ class Transport:
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
         if any(isinstance(cause, _TIMED_OUT) for cause in causes):
             if connected:
-                return _timeout(self._provider)
-            return ConnectTimeout(f"The provider {self._provider!r} did not accept a connection in time.")
+                return _timeout(self._provider, "no answer")
+            message = f"The provider {self._provider!r} did not accept a connection in time."
+            return ConnectTimeout(message, detail=detail)
         if any(isinstance(cause, ClosedBeforeAnyByte) for cause in causes):
             return StaleConnection(f"The provider {self._provider!r} closed the connection.", detail=detail)
         if isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError):
@@ -185,8 +183,8 @@ class Transport:
         return UpstreamError(f"The connection to the provider {self._provider!r} broke.", detail=detail)
 
 
-def _timeout(provider: str) -> UpstreamTimeout:
-    return UpstreamTimeout(f"The provider {provider!r} did not answer in time.")
+def _timeout(provider: str, detail: str) -> UpstreamTimeout:
+    return UpstreamTimeout(f"The provider {provider!r} did not answer in time.", detail=detail)
 
 
 def _root(error: BaseException) -> str:

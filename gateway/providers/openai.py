@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from gateway.config.secrets import Redactor
-from gateway.config.settings import ProviderSettings
+from gateway.config.settings import ProviderSettings, Timeouts
 from gateway.config.vendors import VENDORS
-from gateway.errors import GatewayError, ProviderRefused, UpstreamError
+from gateway.errors import GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
 from gateway.model import Completion, ModelRequest, Operation
 from gateway.providers.base import HEARTBEAT, Call, Report, error_code, failure
 from gateway.providers.connection import MAX_STREAM_BYTES, Deadlines
@@ -78,20 +78,21 @@ class OpenAIProvider:
         return replace(answer, upstream_request_id=self._request_id(reply.headers))
 
     def stream(self, request: ModelRequest, model: str, call: Call) -> OpenAIStream:
-        reply = self._send(request, model, call)
+        first_by = time.monotonic() + self._timeouts.first_byte
+        reply = self._send(request, model, call, first_by)
         transcript = Transcript(request.operation, self._vendor.reasoning_beside)
-        stream = OpenAIStream(reply, self.name, transcript, self._request_id(reply.headers), self._timeouts.drain > 0)
-        stream.open()
+        stream = OpenAIStream(self.name, reply, self._timeouts, transcript, self._request_id(reply.headers))
+        stream.open(first_by)
         return stream
 
-    def _send(self, request: ModelRequest, model: str, call: Call) -> Reply:
+    def _send(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
         """Send the request; a reply that is no success is raised."""
         timeouts = self._timeouts
         until = time.monotonic() + timeouts.total
         deadlines = Deadlines(
             timeouts.connect,
             until if call.deadline is None else min(until, call.deadline),
-            first_byte=timeouts.first_byte if request.stream else None,
+            first_by=first_by,
             idle=timeouts.idle if request.stream else None,
             client=call.client,
             drain=timeouts.drain,
@@ -148,31 +149,34 @@ class OpenAIStream:
     """A stream of OpenAI's chunks; see `gateway.providers.base.Stream`.
 
     Args:
-        reply: a success whose body is still to come.
         provider: its name, for messages.
+        reply: a success whose body is still to come.
+        timeouts: how long an event may take, and whether the rest is read where the client has left.
         transcript: takes in what comes.
         upstream_request_id: the provider's own id of the call.
-        drains: read on where the client has left.
     """
 
     def __init__(
-        self, reply: Reply, provider: str, transcript: Transcript, upstream_request_id: str | None, drains: bool
+        self, provider: str, reply: Reply, timeouts: Timeouts, transcript: Transcript, upstream_request_id: str | None
     ) -> None:
         self.upstream_request_id = upstream_request_id
-        self._reply = reply
         self._provider = provider
+        self._reply = reply
+        self._timeouts = timeouts
         self._transcript = transcript
-        self._drains = drains
+        self._due = 0.0
         self._blocks = self._read()
         self._first = b""
 
-    def open(self) -> None:
-        """Wait for the first event. Raises what `blocks` raises, before a client has been sent anything."""
+    def open(self, first_by: float) -> None:
+        """Wait for the first event, until `first_by` in monotonic seconds. Raises what `blocks` raises, before a client
+        has been sent anything."""
+        self._due = first_by
         for block in self._blocks:
             if payload := next(sse.payloads(block), None):
                 self._first = block
                 if not _is_object(payload):
-                    self._reply.close()
+                    self.leave()
                     break
                 return
         raise _not_understood(self._provider)
@@ -182,7 +186,7 @@ class OpenAIStream:
         yield from self._blocks
 
     def leave(self) -> None:
-        if self._drains:
+        if self._timeouts.drain:
             self._reply.drain()
             with contextlib.suppress(GatewayError):
                 for _ in self._blocks:
@@ -201,8 +205,14 @@ class OpenAIStream:
                     block, last = _up_to_the_end(framer.feed(data))
                 except ValueError as error:
                     raise _not_understood(self._provider) from error
-                if block or not data:
+                if block:
+                    self._due = time.monotonic() + self._timeouts.idle
                     self._transcript.add(block)
+                elif time.monotonic() > self._due:
+                    raise UpstreamTimeout(
+                        f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
+                    )
+                if block or not data:
                     yield block
                 if last == _DONE:
                     self._reply.finish(_LAST_BYTES)
@@ -218,9 +228,10 @@ def _up_to_the_end(block: bytes) -> tuple[bytes, bytes | None]:
         return block, None
     kept: list[bytes] = []
     for event in sse.events(block):
-        says = next(sse.payloads(event), b"").strip()
-        if says == _DONE or (b'"error"' in says and _reports_an_error(says)):
-            return b"".join(kept), says
+        if _DONE in event or b'"error"' in event:
+            says = next(sse.payloads(event), b"").strip()
+            if says == _DONE or _reports_an_error(says):
+                return b"".join(kept), says
         kept.append(event + b"\n\n")
     return block, None
 

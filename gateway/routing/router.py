@@ -46,6 +46,7 @@ class Router:
 
     def __init__(self, settings: Settings, catalogue: Lists) -> None:
         self._default = settings.default_model
+        self._default_from = settings.default_model_from
         self._models: Mapping[str, ModelSettings] = settings.models
         self._providers = settings.providers
         self._unconfigured = settings.unconfigured
@@ -60,7 +61,7 @@ class Router:
         except ModelNotFound:
             providers = ", ".join(self._providers)
             line = (
-                f"MODEL_NAME: there is no model {self._default!r}. It may be a name under 'models:', "
+                f"{self._default_from}: there is no model {self._default!r}. It may be a name under 'models:', "
                 f"'provider/model' (providers: {providers}), or a model that a provider's price list knows"
             )
             raise ConfigError([self._redactor.text(line)]) from None
@@ -116,7 +117,7 @@ class Router:
             if self._unconfigured and not slash:
                 return Target("offline", "echo")
         raise ModelNotFound(
-            f"The model {name[:100]!r} does not exist here. Ask for a name under 'models:' in the gateway's file, or "
-            "for 'provider/model' with one of its providers.",
+            f"The model {name[:100]!r} does not exist here. GET /v1/models lists names that do; 'provider/model' with "
+            "one of the gateway's providers works too.",
             param="model",
         )

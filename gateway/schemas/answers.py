@@ -34,6 +34,7 @@ class IndexSchema(AnswerSchema):
     version = fields.String(required=True)
     health = fields.String(required=True)
     inference = fields.String(required=True)
+    openai = fields.String(required=True, metadata={"description": "The base_url of OpenAI's SDKs, at this host."})
     docs = fields.String(required=True)
 
 

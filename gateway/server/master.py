@@ -109,6 +109,8 @@ def hint(current: Settings, address: tuple[Any, ...]) -> str:
 The gateway listens on http://{host}:{port}; {current.default_model} answers where a request names no model. Try:
 
 curl -sS 'http://{host}:{port}/inference' -H "x-api-key: {key}" {_BODY}
+
+OpenAI's SDKs: base_url='http://{host}:{port}/v1', and the same key.
 """
 
 

@@ -48,7 +48,7 @@ class Books:
         record.finish_reason = next(iter(completion.finish_reasons), None)
         record.upstream_request_id = completion.upstream_request_id
         if self.keep_prompts:
-            record.prompt = "\n".join(prompt(exchange.request.asked)[0])
+            record.prompt = "\n".join(prompt(exchange.request)[0])
             record.response = completion.text
         return answer
 
@@ -112,7 +112,7 @@ class Attempt:
     def _count_time(self) -> None:
         """Take the time since the last look as spent on the provider."""
         now = time.monotonic()
-        self._exchange.record.upstream_seconds += now - self._counted
+        self._exchange.record.waited_seconds += now - self._counted
         self._counted = now
 
     def _priced(self, completion: Completion) -> Answer:

@@ -43,17 +43,21 @@ def findings(
     routes = {name: router.candidates(name) for name in dict.fromkeys([settings.default_model, *settings.models])}
     asked_for = {candidate.target for route in routes.values() for candidate in route}
     listed: dict[str, frozenset[str]] = {}
+    failed: set[str] = set()
     for name, provider in providers.items():
         try:
             report = provider.check([target.model for target in asked_for if target.provider == name])
         except GatewayError as error:
+            failed.add(name)
             yield Finding("failed", f"provider {name}", f"{error.message} {error.detail or ''}".strip())
         else:
             yield Finding("ok", f"provider {name}", report.text)
             if report.models is not None:
                 listed[name] = report.models
     for name, route in routes.items():
-        yield from _of_model(f"model {name}", route, listed, costs)
+        state = "failed" if failed.issuperset(candidate.target.provider for candidate in route) else "ok"
+        yield Finding(state, f"model {name}", f"goes to {', '.join(str(candidate.target) for candidate in route)}")
+        yield from _doubts(f"model {name}", route, listed, costs)
 
 
 def _of_cache(settings: Settings) -> Finding:
@@ -74,10 +78,9 @@ def _of_cache(settings: Settings) -> Finding:
     return Finding("warning", "cache", f"{where}: every request goes to a provider: {reason}")
 
 
-def _of_model(
+def _doubts(
     subject: str, route: list[Candidate], listed: Mapping[str, frozenset[str]], costs: Costs
 ) -> Iterator[Finding]:
-    yield Finding("ok", subject, f"answered by {', '.join(str(candidate.target) for candidate in route)}")
     for candidate in route:
         target = candidate.target
         if target.model not in listed.get(target.provider, {target.model}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,8 @@ from gateway.providers.base import HEARTBEAT, Stream
 from gateway.telemetry.record import RequestRecord
 from gateway.wire import sse
 from gateway.wire.openai import chunks
+
+log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
@@ -125,6 +128,10 @@ class Relay:
         except GatewayError as error:
             self._fail(error)
             yield self._writer.error(error)
+        except Exception as crash:
+            log.error("unhandled exception", exc_info=crash, extra={"request_id": self._record.request_id})
+            self._settled, self._record.error_code = True, GatewayError.code
+            yield self._writer.error(GatewayError())
         else:
             yield self._writer.end(answer)
 

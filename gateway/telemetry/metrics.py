@@ -113,7 +113,7 @@ class Metrics:
         self._requests.labels(endpoint, *caller, record.error_code or "success").inc()
         self._duration.labels(endpoint).observe(record.duration_ms / 1000)
         self._overhead.observe(record.overhead_ms / 1000)
-        if record.ttft_ms is not None:
+        if record.ttft_ms is not None and not record.cached:
             self._first.observe(record.ttft_ms / 1000)
         if record.cache:
             self._cache.labels(record.cache).inc()

@@ -17,7 +17,7 @@ class RequestRecord:
         started: monotonic seconds.
         cache: how it met the response cache: hit, miss or bypass; `cached` says whether the answer is from there.
         requested_model: the name that the client asked for; `model` is the provider's.
-        upstream_seconds: time spent waiting for providers, all attempts together.
+        waited_seconds: time spent waiting for others: for the request's body, for providers in all attempts together.
         prompt, response: filled only where the operator logs prompts.
     """
 
@@ -40,7 +40,7 @@ class RequestRecord:
     cache: str | None = None
     cached: bool = False
     attempts: int = 0
-    upstream_seconds: float = 0.0
+    waited_seconds: float = 0.0
     usage: Usage | None = None
     cost_nano: int | None = None
     ttft_ms: int | None = None
@@ -57,7 +57,7 @@ class RequestRecord:
     @property
     def overhead_ms(self) -> float:
         """The gateway's own share of the time so far, in milliseconds."""
-        return round(max(0.0, time.monotonic() - self.started - self.upstream_seconds) * 1000, 3)
+        return round(max(0.0, time.monotonic() - self.started - self.waited_seconds) * 1000, 3)
 
     def as_log_fields(self) -> dict[str, Any]:
         """The fields of the log line, in the order in which a reader wants them."""

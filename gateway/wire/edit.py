@@ -10,7 +10,6 @@ import orjson
 
 # A value that can be replaced in place: a string, a number or a word, or an object without another inside.
 _VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[-+.\w]++|\{(?:[^{}"]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
-_COLON = re.compile(rb"\s*+:\s*+")
 
 
 def edited(body: bytes, changes: Mapping[str, Any]) -> bytes:
@@ -38,20 +37,14 @@ def edited(body: bytes, changes: Mapping[str, Any]) -> bytes:
 
 def _span(body: bytes, name: str) -> tuple[int, int] | None:
     """Where the value of the object's own field `name` begins and ends. Each byte is looked at once."""
-    quoted = b'"%b"' % name.encode()
     depth, in_string, escaped, at = 0, False, False, 0
-    start = body.find(quoted)
-    while start >= 0:
-        passed = body[at + escaped : start].replace(b"\\\\", b"").replace(b'\\"', b"")
+    for found in re.finditer(rb'"%b"\s*+:\s*+' % re.escape(name.encode()), body):
+        passed = body[at + escaped : found.start()].replace(b"\\\\", b"").replace(b'\\"', b"")
         parts = passed.split(b'"')
         outside = b"".join(parts[in_string::2])
         depth += outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
         in_string ^= len(parts) % 2 == 0
-        escaped, at = passed.endswith(b"\\"), start
-        if depth == 1 and not in_string:
-            colon = _COLON.match(body, start + len(quoted))
-            value = colon and _VALUE.match(body, colon.end())
-            if value:
-                return value.span()
-        start = body.find(quoted, start + 1)
+        escaped, at = passed.endswith(b"\\"), found.start()
+        if depth == 1 and not in_string and (value := _VALUE.match(body, found.end())):
+            return value.span()
     return None

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from gateway.model import Completion, Operation, Usage
+from gateway.model import Completion, ModelRequest, Operation, Usage
 from gateway.wire import sse
 
 MOST_CONTAINERS = 500_000  # of an answer, each some 60 bytes of memory; counted in its text too, which has fewer
@@ -22,23 +22,22 @@ _DEFINITIONS = ("tools", "functions", "response_format")
 _SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")  # fields of a message that are text of the model
 
 
-def prompt(asked: Mapping[str, Any]) -> tuple[list[str], int, int]:
+def prompt(request: ModelRequest) -> tuple[list[str], int, int]:
     """What a model is given to read.
-
-    Args:
-        asked: see `ModelRequest`.
 
     Returns:
         Its texts, tool definitions and answer schemas among them; how many tokens came as numbers; how many messages.
     """
-    messages = [message for message in asked.get("messages") or () if isinstance(message, dict)]
-    texts = [text for message in messages for text in _prompted(message)]
-    texts += [orjson.dumps(asked[name]).decode() for name in _DEFINITIONS if asked.get(name)]
-    given = asked.get("prompt") or asked.get("input") or ()
+    asked = request.asked
+    if request.operation == "chat":
+        messages: list[Any] = asked["messages"]
+        definitions = [orjson.dumps(asked[name]).decode() for name in _DEFINITIONS if asked.get(name)]
+        return [*definitions, *(text for message in messages for text in _prompted(message))], 0, len(messages)
+    given = asked.get("prompt" if request.operation == "completions" else "input") or []
     if isinstance(given, str):
-        return [*texts, given], 0, len(messages)
+        return [given], 0, 0
     numbers = sum(len(entry) if isinstance(entry, list) else isinstance(entry, int) for entry in given)
-    return [*texts, *(entry for entry in given if isinstance(entry, str))], numbers, len(messages)
+    return [entry for entry in given if isinstance(entry, str)], numbers, 0
 
 
 def _prompted(message: Mapping[str, Any]) -> Iterator[str]:
@@ -197,15 +196,14 @@ def without_usage(block: bytes) -> bytes:
     block = block.replace(b',"usage":null', b"").replace(b', "usage": null', b"")
     if b'"usage"' not in block:
         return block
-    return b"".join(map(_event_without_usage, sse.events(block)))
+    events = sse.events(block)
+    return b"".join(_event_without_usage(event) if b'"usage"' in event else event + b"\n\n" for event in events)
 
 
 def _event_without_usage(event: bytes) -> bytes:
     try:
         chunk = orjson.loads(next(sse.payloads(event), b""))
         reported = chunk.pop("usage")
+        return b"" if reported and chunk.get("choices") == [] else sse.event(orjson.dumps(chunk))
     except (ValueError, AttributeError, LookupError, TypeError):
         return event + b"\n\n"  # nothing that we know; a text may well speak of "usage"
-    if reported and chunk.get("choices") == []:
-        return b""
-    return sse.event(orjson.dumps(chunk))

@@ -14,8 +14,10 @@ from gateway.wire import sse
 from gateway.wire.openai import read_choices, read_usage
 
 _FOLDED = 32_768  # bytes of events after which they are put together; together they take a fraction
-_MOST_KEPT = 1_048_576  # characters of one answer; what is generated beyond is only counted
+_MOST_KEPT = 1_048_576  # bytes of one answer's JSON; what is generated beyond is only counted
+_MOST_LOOKED_AT = 128  # entries of a list among which one with the same index is looked for
 _ONCE = {"role", "id", "type", "name", "index", "finish_reason"}  # texts that some vendors repeat in every chunk
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, RecursionError)  # what hostile JSON ends in
 
 
 class Transcript:
@@ -32,7 +34,8 @@ class Transcript:
         self._pending: list[bytes] = []
         self._size = 0
         self._answer: dict[str, Any] = {}
-        self._kept = self._not_kept = 0  # characters
+        self._kept = 0  # bytes
+        self._not_kept = 0  # characters
 
     def add(self, block: bytes) -> None:
         """Take in a block of whole events."""
@@ -42,36 +45,45 @@ class Transcript:
             self._fold()
 
     def completion(self) -> Completion:
-        """The answer as far as it came; without a body where it is too long to be kept, or says nothing yet."""
+        """The answer as far as it came; without a body where it is too long to be kept, or cannot be read."""
         self._fold()
         usage = read_usage(self._answer.get("usage"), self._reasoning_beside)
-        answer = self._whole()
+        answer = self._whole(self._answer)
         try:
-            found = read_choices(answer, b"" if self._not_kept else orjson.dumps(answer), usage)
-        except ValueError:
-            return Completion(b"", usage=usage)
-        return replace(found, not_kept=self._not_kept)
+            found = replace(read_choices(answer, b"", usage), not_kept=self._not_kept)
+            return found if self._kept > _MOST_KEPT else replace(found, body=orjson.dumps(answer))
+        except _UNREADABLE:
+            return Completion(b"", usage=usage, not_kept=self._not_kept)
 
     def _fold(self) -> None:
         block, self._pending, self._size = b"".join(self._pending), [], 0
         batch: dict[str, Any] = {}
         for payload in sse.payloads(block):
-            with contextlib.suppress(orjson.JSONDecodeError):  # it went to the client as it came
+            with contextlib.suppress(*_UNREADABLE):  # it went to the client as it came
                 _take(batch, orjson.loads(payload))
-        length = _characters(batch.get("choices"))
+        try:
+            self._kept += len(orjson.dumps(batch))
+        except TypeError:  # nested deeper than can be written
+            self._kept += _MOST_KEPT + 1
         if self._kept > _MOST_KEPT:
-            self._not_kept += length
-            ends = ("index", "finish_reason")
-            batch["choices"] = [{name: choice.get(name) for name in ends} for choice in batch.get("choices", ())]
-        else:
-            self._kept += length
+            batch = self._without_texts(batch)
         _take(self._answer, batch)
 
-    def _whole(self) -> dict[str, Any]:
-        answer = {name: value for name, value in self._answer.items() if name != "choices"}
+    def _without_texts(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """What bears on the end of an answer that is too long to be kept; its texts are counted."""
+        with contextlib.suppress(ValueError):
+            self._not_kept += len(read_choices(self._whole(batch), b"", None).generated)
+        choices = [
+            {name: choice.get(name) for name in ("index", "finish_reason")} for choice in batch.get("choices", ())
+        ]
+        return {"choices": choices, "usage": batch.get("usage")}
+
+    def _whole(self, streamed: Mapping[str, Any]) -> dict[str, Any]:
+        """An answer in the form of a chunk as a whole one."""
+        answer = {name: value for name, value in streamed.items() if name != "choices"}
         if self._chat:
             answer["object"] = "chat.completion"
-        answer["choices"] = [self._choice(choice) for choice in self._answer.get("choices") or ()]
+        answer["choices"] = [self._choice(choice) for choice in streamed.get("choices") or ()]
         answer["choices"].sort(key=lambda choice: index if isinstance(index := choice.get("index"), int) else 0)
         return answer
 
@@ -93,8 +105,8 @@ def _take(answer: dict[str, Any], chunk: Any) -> None:
         return
     for name, value in chunk.items():
         if name == "choices":
-            choices = value if isinstance(value, list) else []
-            _merge_lists(answer.setdefault(name, []), [choice for choice in choices if _is_sound(choice)])
+            choices = [{"index": 0, **choice} for choice in value or () if _is_sound(choice)]
+            _merge_lists(answer.setdefault(name, []), choices)
         elif value is not None or name not in answer:
             answer[name] = value
 
@@ -127,16 +139,9 @@ def _merge_lists(into: list[Any], new: list[Any]) -> None:
     """Entries with the same index are one."""
     for entry in new:
         index = entry.get("index") if isinstance(entry, dict) else None
-        same = next((old for old in into if isinstance(old, dict) and old.get("index") == index), None)
-        if index is None or same is None:
+        near = into[:_MOST_LOOKED_AT] if isinstance(index, int) else ()
+        same = next((old for old in near if isinstance(old, dict) and old.get("index") == index), None)
+        if same is None:
             into.append(entry)
         else:
             _merge(same, entry)
-
-
-def _characters(value: Any) -> int:
-    """The characters of all texts in a JSON value."""
-    if isinstance(value, str):
-        return len(value)
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return sum(map(_characters, inside))

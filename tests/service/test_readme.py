@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,22 @@ def test_what_is_asked_of_a_running_service_is_answered(checkout: Path) -> None:
         ):
             assert told in answers
         assert paste(line)["response"] == "Hello!"
+
+
+def test_the_python_shown_is_answered(checkout: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    with run(checkout) as (line, _):
+        port = re.search(r"127.0.0.1:(\d+)", line)
+        assert port
+        key = (checkout / ".env").read_text().splitlines()[0].removeprefix("API_KEY=")
+        pasted = subprocess.run(
+            [sys.executable, "-c", code.replace(":8000", f":{port[1]}").replace("…", key)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (pasted.stdout, pasted.stderr) == ("What is a gateway?\n", "")
 
 
 def test_the_yaml_shown_is_a_valid_file_and_the_json_valid_json(checkout: Path) -> None:

@@ -46,7 +46,7 @@ def test_check_says_what_works(upstream: Upstream) -> None:
         "ok      configuration: environment only",
         "ok      tokenizers: cl100k_base and o200k_base",
         "ok      provider openai: answers",
-        "ok      model gpt-4o: answered by openai/gpt-4o",
+        "ok      model gpt-4o: goes to openai/gpt-4o",
     ]
 
 
@@ -118,6 +118,12 @@ def test_check_names_a_provider_that_cannot_be_called(monkeypatch: pytest.Monkey
 def test_check_names_a_default_model_that_does_not_exist() -> None:
     result = run("check", API_KEY="k", MODEL_NAME="nope/x")
     assert (result.exit_code, "MODEL_NAME: there is no model 'nope/x'" in result.stderr) == (1, True)
+
+
+def test_check_names_the_file_where_its_default_model_does_not_exist(directory: Path) -> None:
+    (directory / "gateway.yaml").write_text("default_model: nope/x")
+    result = run("check", API_KEY="k")
+    assert (result.exit_code, "gateway.yaml: default_model: there is no model" in result.stderr) == (1, True)
 
 
 def test_schema_prints_the_json_schema_of_the_file() -> None:

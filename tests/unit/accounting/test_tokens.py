@@ -50,6 +50,8 @@ def test_messages_are_counted_with_their_framing(exact: tokens.TokenCounter) -> 
         ("chat", {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello world"}]}]}, 2 + 6),
         ("chat", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, 6),
         ("chat", {"messages": [{"role": "assistant", "content": None}]}, 6),
+        ("chat", {"messages": [{"role": "assistant", "content": None}], "prompt": 5, "input": 7}, 6),
+        ("completions", {"prompt": "hello world", "messages": 5, "tools": 5, "input": 5}, 2),
     ],
 )
 def test_every_form_of_a_prompt_is_counted(
@@ -69,6 +71,7 @@ def test_tool_definitions_and_earlier_calls_are_prompt_too(exact: tokens.TokenCo
 
 def test_what_was_not_kept_of_an_answer_is_taken_to_be_like_the_rest(exact: tokens.TokenCounter) -> None:
     assert exact.count_generated(Completion(b"", generated="hello world ", not_kept=24)) == 3 * 3
+    assert exact.count_generated(Completion(b"", not_kept=24)) == 6
 
 
 def test_a_long_text_is_counted_like_a_short_one(exact: tokens.TokenCounter) -> None:

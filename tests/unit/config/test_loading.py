@@ -231,6 +231,29 @@ def test_a_mistake_in_the_file_gets_one_line_with_its_path(
         assert mistakes(make_settings, yaml) == [f"gateway.yaml: {line}"]
 
 
+@pytest.mark.parametrize(
+    ("host", "address", "own"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000/v1", True),
+        ("0.0.0.0", "http://localhost:8000/v1", True),
+        ("::", "http://[::1]:8000/v1", True),
+        ("10.0.0.5", "http://10.0.0.5:8000/v1", True),
+        ("10.0.0.5", "http://127.0.0.1:8000/v1", False),
+        ("127.0.0.1", "http://127.0.0.1:8001/v1", False),
+        ("127.0.0.1", "http://10.0.0.5:8000/v1", False),
+    ],
+)
+def test_the_gateway_is_no_provider_of_its_own(host: str, address: str, own: bool, make_settings: MakeSettings) -> None:
+    def make() -> list[str]:
+        try:
+            make_settings(OPENAI_BASE_URL=address, HOST=host, PORT="8000")
+        except ConfigError as error:
+            return error.mistakes
+        return []
+
+    assert ["own address" in line for line in make()] == [True] * own
+
+
 def test_all_mistakes_are_told_at_once(make_settings: MakeSettings) -> None:
     told = mistakes(make_settings, "providers: {p: {kind: nope}}\ncache: {ttl: -1}", PORT="x", LOG_LEVEL="y")
     assert [line.partition(": ")[0] for line in told] == ["LOG_LEVEL", "PORT", "gateway.yaml", "gateway.yaml"]

@@ -25,7 +25,8 @@ def transport(base_url: str, **settings: object) -> Transport:
 
 
 def within(total: float = 5, **others: float) -> Deadlines:
-    return Deadlines(connect=others.pop("connect", 2), until=time.monotonic() + total, **others)
+    first_by = time.monotonic() + others.pop("first_byte") if "first_byte" in others else None
+    return Deadlines(others.pop("connect", 2), time.monotonic() + total, first_by, **others)
 
 
 def drip(pieces: list[bytes], pause: float) -> Callable[[socket.socket, Received], bool]:

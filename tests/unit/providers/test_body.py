@@ -121,3 +121,28 @@ def test_a_body_shorter_than_its_length_is_an_upstream_error(upstream: Upstream)
     upstream.script = sends(HEAD + b"content-length: 9\r\n\r\nab")
     with pytest.raises(UpstreamError):
         transport(upstream.base_url).send(PATH, b"{}", {}, within()).read()
+
+
+@pytest.mark.parametrize("status", [b"102 Processing", b"103 Early Hints"])
+def test_an_interim_answer_is_passed_over_and_never_taken_for_the_answer(status: bytes, upstream: Upstream) -> None:
+    interim = b"HTTP/1.1 " + status + b"\r\nlink: x\r\n\r\n"
+
+    def script(connection: socket.socket, request: Received) -> bool:
+        connection.sendall(interim * 2)
+        time.sleep(0.1)
+        connection.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(request.body) + request.body)
+        return True
+
+    upstream.script = script
+    sender = transport(upstream.base_url)
+    for body in (b"alice", b"bob"):
+        assert sender.send(PATH, body, {}, within()).read() == body
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"])
+def test_a_connection_on_which_no_body_came_is_not_used_again(head: bytes, upstream: Upstream) -> None:
+    sender = transport(upstream.base_url)
+    upstream.script = lambda connection, request: connection.sendall(head) is None
+    for _ in range(2):
+        assert sender.send(PATH, b"{}", {}, within()).read() == b""
+    assert upstream.connections == 2

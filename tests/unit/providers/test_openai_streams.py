@@ -154,6 +154,26 @@ def test_silence_has_a_deadline_before_and_after_the_first_byte(cut: Any, upstre
     assert time.monotonic() - started < 1.5
 
 
+@pytest.mark.parametrize("whole", [b"", HEAD, HEAD + chunked(HELLO[0])], ids=["headers", "first event", "later event"])
+def test_bytes_that_drip_and_make_no_event_are_as_good_as_silence(whole: bytes, upstream: Upstream) -> None:
+    rest = (HEAD + chunked(*HELLO))[len(whole) :] if len(whole) <= len(HEAD) else chunked(HELLO[1])
+    upstream.script = sending([whole, *(rest[place : place + 1] for place in range(len(rest)))], pause=0.05)
+    started = time.monotonic()
+    with pytest.raises(UpstreamTimeout):
+        list(stream(upstream, first_byte=0.5, idle=0.5).blocks())
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_client_that_leaves_a_dripping_provider_is_noticed_within_a_second(upstream: Upstream) -> None:
+    upstream.script = sending([HEAD, *[b"1\r\nx\r\n"] * 100], pause=0.05, stay=False)
+    here, there = socket.socketpair()
+    threading.Timer(0.3, there.close).start()
+    started = time.monotonic()
+    with here, pytest.raises(ClientLeft):
+        provider(upstream).stream(REQUEST, "m", replace(CALL, client=here))
+    assert time.monotonic() - started < 1.3
+
+
 def test_silence_is_told_so_that_the_client_can_be_given_a_sign(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ leaves = st.one_of(
     st.just({}),
     st.just(True),
     st.sampled_from([{"type": kind} for kind in ("string", "number", "integer", "boolean", "null", "object", "array")]),
-    st.builds(lambda values: {"enum": values}, st.lists(st.integers() | st.text(max_size=3), min_size=1, max_size=3)),
+    st.builds(lambda values: {"enum": values}, st.lists(st.integers(-(2**63), 2**63 - 1) | st.text(max_size=3), min_size=1, max_size=3)),
     st.builds(lambda value: {"const": value}, st.none() | st.booleans() | st.text(max_size=3)),
     st.builds(lambda length: {"type": "string", "minLength": length, "maxLength": length + 40}, st.integers(0, 20)),
     st.builds(lambda name: {"type": "string", "format": name}, st.sampled_from(["date", "uuid", "email", "unknown"])),
