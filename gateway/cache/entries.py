@@ -22,8 +22,16 @@ class Corrupt(Exception):
 
 
 def may_be_kept(completion: Completion) -> bool:
-    """Whether the answer is all there."""
-    return bool(completion.body) and _WHOLE.issuperset(completion.finish_reasons)
+    """Whether the answer is all there, and can be given as a stream too."""
+    return bool(completion.body) and _WHOLE.issuperset(completion.finish_reasons) and _can_be_written(completion.body)
+
+
+def _can_be_written(body: bytes) -> bool:
+    try:
+        orjson.dumps(orjson.loads(body))
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return False  # nested deeper than JSON can be written
+    return True
 
 
 def encode(key: str, operation: Operation, answer: Answer) -> bytes:

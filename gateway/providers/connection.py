@@ -19,7 +19,7 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from gateway.concurrency import Expired, HungUp, at_most, give_way, wait
+from gateway.concurrency import Expired, HungUp, at_most, give_way, hung_up, wait
 
 MAX_REPLY_BYTES = 33_554_432  # framing included
 MAX_STREAM_BYTES = 268_435_456  # likewise; a stream has some 300 bytes for each token
@@ -206,8 +206,22 @@ class _Kept:
             self.connect()
         call = current.get()
         call.connected, call.until = True, call.deadlines.until
-        self.timeout = max(0.001, call.deadlines.left)  # so far it was for connecting; sending may take longer
         super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:
+        """Send `data`, for as long as the deadlines leave and the client waits: a server may accept and not read."""
+        deadlines, left, timeout = current.get().deadlines, memoryview(data), self.sock.gettimeout()
+        until = deadlines.until if deadlines.first_by is None else min(deadlines.until, deadlines.first_by)
+        while left:
+            if time.monotonic() > until:
+                raise TimeoutError("the request was not read in time")
+            self.sock.settimeout(_LOOK)
+            try:
+                left = left[self.sock.send(left) :]
+            except TimeoutError:
+                if deadlines.client is not None and hung_up(deadlines.client):
+                    raise HungUp from None
+        self.sock.settimeout(timeout)
 
     def getresponse(self) -> Any:
         try:

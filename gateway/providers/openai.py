@@ -16,11 +16,12 @@ from gateway.config.settings import ProviderSettings, Timeouts
 from gateway.config.vendors import VENDORS
 from gateway.errors import GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
 from gateway.model import Completion, ModelRequest, Operation
-from gateway.providers.base import HEARTBEAT, Call, Report, error_code, failure
+from gateway.providers.base import HEARTBEAT, Call, Report, Stream, error_code, failure
 from gateway.providers.connection import MAX_STREAM_BYTES, Deadlines
 from gateway.providers.http import Reply, Transport
 from gateway.wire import openai, sse
 from gateway.wire.edit import edited
+from gateway.wire.replay import Replay
 from gateway.wire.transcript import Transcript
 
 # OpenAI's reasoning models answer 400 to `max_tokens`.
@@ -39,6 +40,7 @@ _PATHS: dict[Operation, str] = {
 }
 _MODELS = "/models"
 _DONE = b"[DONE]"
+_ERROR = re.compile(rb"(?:event: ?)?error(?::|$)", re.MULTILINE)  # an event of this name, or llama.cpp's own field
 
 CHECK_SECONDS = 10
 _LAST_BYTES = 0.02  # seconds for the end of a body after its last event, so that the connection can be kept
@@ -69,21 +71,25 @@ class OpenAIProvider:
         return Report("answers", _listed(body))
 
     def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
-        reply = self._send(request, model, call)
+        return self._whole(request, self._send(request, model, call))
+
+    def stream(self, request: ModelRequest, model: str, call: Call) -> Stream:
+        first_by = time.monotonic() + self._timeouts.first_byte
+        reply = self._send(request, model, call, first_by)
+        if reply.headers.get("content-type", "").startswith("application/json"):
+            return Replay(self._whole(request, reply))  # some servers do not stream, and bill all the same
+        transcript = Transcript(request.operation, self._vendor.reasoning_beside)
+        stream = OpenAIStream(self.name, reply, self._timeouts, transcript, self._request_id(reply.headers))
+        stream.open(first_by)
+        return stream
+
+    def _whole(self, request: ModelRequest, reply: Reply) -> Completion:
         body = reply.read()
         try:
             answer = openai.read_whole(request.operation, body, self._vendor.reasoning_beside)
         except ValueError as error:
             raise _not_understood(self.name) from error
         return replace(answer, upstream_request_id=self._request_id(reply.headers))
-
-    def stream(self, request: ModelRequest, model: str, call: Call) -> OpenAIStream:
-        first_by = time.monotonic() + self._timeouts.first_byte
-        reply = self._send(request, model, call, first_by)
-        transcript = Transcript(request.operation, self._vendor.reasoning_beside)
-        stream = OpenAIStream(self.name, reply, self._timeouts, transcript, self._request_id(reply.headers))
-        stream.open(first_by)
-        return stream
 
     def _send(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
         """Send the request; a reply that is no success is raised."""
@@ -224,13 +230,13 @@ class OpenAIStream:
 
 def _up_to_the_end(block: bytes) -> tuple[bytes, bytes | None]:
     """The events of the block before the one that ends the stream, if that is in it, and what that one says."""
-    if _DONE not in block and b'"error"' not in block:
+    if _DONE not in block and b"error" not in block:
         return block, None
     kept: list[bytes] = []
     for event in sse.events(block):
-        if _DONE in event or b'"error"' in event:
+        if _DONE in event or b"error" in event:
             says = next(sse.payloads(event), b"").strip()
-            if says == _DONE or _reports_an_error(says):
+            if says == _DONE or _ERROR.match(event) or (b'"error"' in says and _reports_an_error(says)):
                 return b"".join(kept), says
         kept.append(event + b"\n\n")
     return block, None
@@ -241,7 +247,7 @@ def _reports_an_error(payload: bytes) -> bool:
         chunk = orjson.loads(payload)
     except orjson.JSONDecodeError:
         return False
-    return isinstance(chunk, dict) and bool(chunk.get("error"))
+    return isinstance(chunk, dict) and (bool(chunk.get("error")) or chunk.get("object") == "error")
 
 
 def _is_object(payload: bytes) -> bool:

@@ -117,7 +117,10 @@ class Attempt:
 
     def _priced(self, completion: Completion) -> Answer:
         target, tokens = self._candidate.target, self._books.tokens
-        usage = completion.usage or Usage(
+        reported = completion.usage
+        if reported and completion.generated and not reported.completion_tokens:
+            reported = None  # text that took no tokens: it did not look
+        usage = reported or Usage(
             prompt_tokens=tokens.count_prompt(self._exchange.request, target.model),
             completion_tokens=tokens.count_generated(completion, target.model),
             source="counted",

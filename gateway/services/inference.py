@@ -14,7 +14,8 @@ from gateway.providers.base import Call, Provider
 from gateway.routing.router import MOST_ATTEMPTS, Candidate, Router
 from gateway.services.attempt import Attempt, Books
 from gateway.services.exchange import Exchange
-from gateway.services.relay import Opened, Relay, Replay, Writer
+from gateway.services.relay import Opened, Relay, Writer
+from gateway.wire.replay import Replay
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class Inference:
 
         def open_stream() -> Opened:
             if kept := self._kept(exchange, slot):
-                return Opened(Replay(kept), lambda _completion, _error: self._books.write(exchange, kept))
+                return Opened(Replay(kept.completion), lambda _completion, _error: self._books.write(exchange, kept))
             attempt, stream = self._attempt_each(exchange, candidates, lambda provider, *call: provider.stream(*call))
             exchange.record.upstream_request_id = stream.upstream_request_id
             return Opened(stream, lambda completion, error: self._close(attempt, slot, completion, error))

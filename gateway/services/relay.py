@@ -7,15 +7,12 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import orjson
-
 from gateway.concurrency import Task
 from gateway.errors import ClientLeft, GatewayError
 from gateway.model import Answer, Completion
 from gateway.providers.base import HEARTBEAT, Stream
 from gateway.telemetry.record import RequestRecord
 from gateway.wire import sse
-from gateway.wire.openai import chunks
 
 log = logging.getLogger(__name__)
 
@@ -46,24 +43,6 @@ class Opened:
 
     stream: Stream
     close: Callable[[Completion, GatewayError | None], Answer]
-
-
-class Replay:
-    """A kept answer as a stream."""
-
-    upstream_request_id: str | None = None
-
-    def __init__(self, answer: Answer) -> None:
-        self._completion = answer.completion
-
-    def blocks(self) -> Iterator[bytes]:
-        yield b"".join(sse.event(orjson.dumps(chunk)) for chunk in chunks(orjson.loads(self._completion.body)))
-
-    def leave(self) -> None:
-        """Nothing is under way."""
-
-    def completion(self) -> Completion:
-        return self._completion
 
 
 class Relay:
@@ -108,10 +87,10 @@ class Relay:
 
     def close(self) -> None:
         """Settle with what was delivered where the client has left before the end."""
-        self._parts.close()
         if not self._settled:
             self._opening.wait()  # it sees the client's leaving for itself
             self._fail(ClientLeft())
+        self._parts.close()
 
     def _relay(self) -> Generator[bytes]:
         while not self._opening.wait(0):

@@ -161,7 +161,7 @@ def chunks(
         answer: a chat completion or a completion.
         cut: into which pieces a text comes.
     """
-    chat = answer.get("object") != "text_completion"
+    chat = "message" in answer["choices"][0]
     head = {name: value for name, value in answer.items() if name not in ("choices", "usage")}
     if chat:
         head["object"] = str(head.get("object", "chat.completion")) + _CHUNK

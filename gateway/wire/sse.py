@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 
 MEDIA_TYPE = "text/event-stream"
@@ -16,6 +17,7 @@ class Framer:
     def __init__(self) -> None:
         self._rest = bytearray()
         self._after_cr = False
+        self._first = True
 
     def feed(self, data: bytes) -> bytes:
         """The events that are whole with `data`, each ended by an empty line; b"" for none.
@@ -34,6 +36,8 @@ class Framer:
             return b""
         events = bytes(self._rest[:end])
         del self._rest[:end]
+        if self._first:
+            self._first, events = False, events.removeprefix(codecs.BOM_UTF8)
         return events
 
     def _with_line_feeds(self, data: bytes) -> bytes:

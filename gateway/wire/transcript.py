@@ -16,6 +16,8 @@ from gateway.wire.openai import read_choices, read_usage
 _FOLDED = 32_768  # bytes of events after which they are put together; together they take a fraction
 _MOST_KEPT = 1_048_576  # bytes of one answer's JSON; what is generated beyond is only counted
 _MOST_LOOKED_AT = 128  # entries of a list among which one with the same index is looked for
+_MOST_CONTAINERS = 50_000  # objects and arrays of one event, each some 60 bytes of memory
+_INDEXED = {"choices", "tool_calls"}  # lists whose entries come piece by piece
 _ONCE = {"role", "id", "type", "name", "index", "finish_reason"}  # texts that some vendors repeat in every chunk
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, RecursionError)  # what hostile JSON ends in
 
@@ -34,6 +36,7 @@ class Transcript:
         self._pending: list[bytes] = []
         self._size = 0
         self._answer: dict[str, Any] = {}
+        self._sound = True
         self._kept = 0  # bytes
         self._not_kept = 0  # characters
 
@@ -51,7 +54,7 @@ class Transcript:
         answer = self._whole(self._answer)
         try:
             found = replace(read_choices(answer, b"", usage), not_kept=self._not_kept)
-            return found if self._kept > _MOST_KEPT else replace(found, body=orjson.dumps(answer))
+            return replace(found, body=orjson.dumps(answer)) if self._sound and self._kept <= _MOST_KEPT else found
         except _UNREADABLE:
             return Completion(b"", usage=usage, not_kept=self._not_kept)
 
@@ -59,8 +62,10 @@ class Transcript:
         block, self._pending, self._size = b"".join(self._pending), [], 0
         batch: dict[str, Any] = {}
         for payload in sse.payloads(block):
-            with contextlib.suppress(*_UNREADABLE):  # it went to the client as it came
-                _take(batch, orjson.loads(payload))
+            try:
+                _take(batch, _read(payload))
+            except _UNREADABLE:
+                self._sound = False  # it went to the client as it came
         try:
             self._kept += len(orjson.dumps(batch))
         except TypeError:  # nested deeper than can be written
@@ -99,34 +104,40 @@ class Transcript:
         return choice
 
 
-def _take(answer: dict[str, Any], chunk: Any) -> None:
+def _read(payload: bytes) -> dict[str, Any]:
+    """A chunk. Raises ValueError where it has not the shape that putting together relies on."""
+    if payload.count(b"[") + payload.count(b"{") > _MOST_CONTAINERS:
+        raise ValueError("more parts than any chunk has")
+    chunk = orjson.loads(payload)
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        if any(not isinstance(call, dict) for call in delta.get("tool_calls") or ()):
+            raise ValueError("a tool call that is no object")
+    found: dict[str, Any] = chunk
+    return found
+
+
+def _take(answer: dict[str, Any], chunk: Mapping[str, Any]) -> None:
     """Add a chunk, or what several make together, to an answer in the form of a chunk."""
-    if not isinstance(chunk, dict):
-        return
     for name, value in chunk.items():
         if name == "choices":
-            choices = [{"index": 0, **choice} for choice in value or () if _is_sound(choice)]
-            _merge_lists(answer.setdefault(name, []), choices)
-        elif value is not None or name not in answer:
+            choices = [{"index": 0, **choice} for choice in value or ()]
+            _merge_lists(name, answer.setdefault(name, []), choices)
+        elif name != "obfuscation" and (value is not None or name not in answer):  # OpenAI's padding
             answer[name] = value
-
-
-def _is_sound(choice: Any) -> bool:
-    """Whether a choice of a chunk has the shape that putting together relies on."""
-    if not isinstance(choice, dict) or not isinstance(delta := choice.get("delta"), dict | None):
-        return False
-    calls = (delta or {}).get("tool_calls")
-    return isinstance(calls, list | None) and all(isinstance(call, dict) for call in calls or ())
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
     """Add what a delta says to what was said before."""
     for name, value in new.items():
-        if isinstance(value, list) and into.get(name) is None:
-            into[name] = []
         old = into.get(name)
+        if {type(old), type(value)} == {str, list}:  # Mistral's content is text, or parts where it thinks
+            old, value = (_parts(said) for said in (old, value))
+            into[name] = old
+        if isinstance(value, list) and old is None:
+            old = into[name] = []
         if isinstance(value, list) and isinstance(old, list):
-            _merge_lists(old, value)
+            _merge_lists(name, old, value)
         elif isinstance(value, dict) and isinstance(old, dict):
             _merge(old, value)
         elif isinstance(value, str) and isinstance(old, str) and name not in _ONCE:
@@ -135,13 +146,23 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
             into[name] = value if not old or name not in _ONCE else old
 
 
-def _merge_lists(into: list[Any], new: list[Any]) -> None:
-    """Entries with the same index are one."""
+def _merge_lists(name: str, into: list[Any], new: list[Any]) -> None:
+    """Choices and tool calls of the same index are one; of any other list the entries come one after the other."""
     for entry in new:
-        index = entry.get("index") if isinstance(entry, dict) else None
-        near = into[:_MOST_LOOKED_AT] if isinstance(index, int) else ()
-        same = next((old for old in near if isinstance(old, dict) and old.get("index") == index), None)
+        near = reversed(into[-_MOST_LOOKED_AT:]) if name in _INDEXED else ()
+        same = next((old for old in near if _is_piece_of(old, entry)), None)
         if same is None:
             into.append(entry)
         else:
             _merge(same, entry)
+
+
+def _is_piece_of(old: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Whether both are pieces of one: Gemini gives several calls the same index, each whole and with its own id."""
+    ids = {old.get("id"), entry.get("id")} - {None, ""}
+    return "index" in entry and old.get("index") == entry["index"] and len(ids) < 2
+
+
+def _parts(said: Any) -> list[Any]:
+    """Text as a list of parts; a list is one already."""
+    return said if isinstance(said, list) else [{"type": "text", "text": said}] if said else []

@@ -119,6 +119,15 @@ def test_without_a_report_the_tokens_that_were_delivered_are_counted(
     assert (line(caplog)["completion_tokens"], line(caplog)["usage_source"]) == (2, "counted")
 
 
+def test_a_report_of_no_tokens_for_a_text_is_not_believed(
+    vendor: FlaskClient, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing = {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
+    upstream.script = sse(chunk("hello world", "stop"), nothing, None)
+    streamed(vendor, "/v1/chat/completions", CHAT)
+    assert (line(caplog)["completion_tokens"], line(caplog)["usage_source"]) == (2, "counted")
+
+
 @pytest.mark.parametrize("path", ["/inference", "/v1/chat/completions"])
 def test_a_stream_that_breaks_ends_with_an_error_and_never_says_that_it_is_done(
     path: str, vendor: FlaskClient, upstream: Upstream, caplog: pytest.LogCaptureFixture

@@ -21,7 +21,7 @@ from gateway.model import ModelRequest, Usage
 from gateway.providers import openai
 from gateway.providers.base import Call
 from gateway.providers.openai import OpenAIProvider, OpenAIStream
-from tests.fakes.upstream import Received, Script, Upstream, answers
+from tests.fakes.upstream import Received, Script, Upstream, answers, completion
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: up-1\r\ntransfer-encoding: chunked\r\n\r\n"
 ASKED = {"messages": [{"role": "user", "content": "Hi"}]}
@@ -124,6 +124,42 @@ def test_an_error_in_the_stream_ends_it_and_its_text_is_not_handed_on(upstream: 
     with pytest.raises(UpstreamError) as caught:
         next(blocks)
     assert (caught.value.detail, "secret" in caught.value.message) == ("overloaded", False)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [b'event: error\ndata: {"message": "my secret"}\n\n', b'error: {"code": 500, "message": "my secret"}\n\n',
+     b'data: {"object": "error", "message": "my secret", "code": 400}\n\n'],
+    ids=["named", "llama.cpp", "vLLM"],
+)  # fmt: skip
+def test_an_error_is_known_in_each_of_its_forms(error: bytes, upstream: Upstream) -> None:
+    upstream.script = sending([HEAD + chunked(*HELLO, error, DONE) + END])
+    blocks = stream(upstream).blocks()
+    assert next(blocks) == b"".join(HELLO)
+    with pytest.raises(UpstreamError):
+        next(blocks)
+
+
+def test_a_whole_answer_to_a_request_for_a_stream_is_streamed(upstream: Upstream) -> None:
+    upstream.script = answers(completion("Hello"))
+    found = stream(upstream)
+    assert b'"content":"Hello"' in b"".join(found.blocks())
+    assert found.completion().usage == Usage(20, 100)
+
+
+def test_a_provider_that_does_not_read_the_request_meets_the_deadline_and_the_clients_leaving(
+    upstream: Upstream,
+) -> None:
+    upstream.pause_before_reading = 6
+    body = json.dumps({**ASKED, "model": "m", "stream": True, "x": "x" * 20_000_000}).encode()
+    started = time.monotonic()
+    with pytest.raises(UpstreamTimeout):
+        stream(upstream, replace(REQUEST, body=body), first_byte=0.5)
+    here, there = socket.socketpair()
+    threading.Timer(0.3, there.close).start()
+    with here, pytest.raises(ClientLeft):
+        provider(upstream).stream(replace(REQUEST, body=body), "m", replace(CALL, client=here))
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize(

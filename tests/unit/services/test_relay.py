@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -171,9 +170,30 @@ def test_a_client_that_a_stream_finds_gone_is_settled_as_one_that_left() -> None
     assert call.settled == [("a", "client_left")]
 
 
-def test_a_kept_answer_is_replayed_whole() -> None:
-    body = b'{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}]}'
-    kept = replace(Answer(Completion(body), Usage(1, 1), 0, TARGET), cached=True)
-    blocks = list(relays.Replay(kept).blocks())
-    assert b'"content":"ok"' in b"".join(blocks)
-    assert relays.Replay(kept).completion() is kept.completion
+def test_the_rest_may_still_be_read_when_the_client_has_left() -> None:
+    class Draining(Stream):
+        def leave(self) -> None:
+            super().leave()
+            for _ in self.under_way:
+                pass
+
+        def blocks(self) -> Iterator[bytes]:
+            self.under_way = super().blocks()
+            yield from self.under_way
+
+    call = Call(Draining(b"a", b"b", b"c"))
+    next(call.relay)
+    call.relay.close()
+    assert call.settled == [("abc", "client_left")]
+
+
+def test_a_crash_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Crashing(Stream):
+        def completion(self) -> Completion:
+            raise ZeroDivisionError
+
+    call = Call(Crashing(b"a"))
+    assert list(call.relay) == [b"a", b"<internal_error>"]
+    call.relay.close()
+    assert call.record.error_code == "internal_error"
+    assert "unhandled exception" in caplog.text

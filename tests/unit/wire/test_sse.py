@@ -56,3 +56,7 @@ def test_an_event_without_an_end_is_refused() -> None:
 def test_the_data_of_events_is_told_from_comments_and_names() -> None:
     assert list(sse.payloads(STREAM)) == ['{"text":"héllo 🎉"}'.encode(), b"a\nb", b"[DONE]"]
     assert list(sse.payloads(b"data:no space\n\ndata:  two\n\n")) == [b"no space", b" two"]
+
+
+def test_a_byte_order_mark_before_the_first_event_is_no_part_of_it() -> None:
+    assert fed([b"\xef", b"\xbb\xbfdata: a\n\n", b"data: b\n\n"]) == b"data: a\n\ndata: b\n\n"

@@ -112,6 +112,40 @@ def test_reasoning_and_tool_calls_count_as_generated_and_only_text_as_text() -> 
     assert (found.text, sorted(found.generated)) == ("yes", sorted("yeshmf{}"))
 
 
+def test_several_calls_of_one_index_that_have_ids_of_their_own_stay_apart() -> None:
+    calls = [{"index": 0, "id": name, "function": {"name": "f", "arguments": "{}"}} for name in "ab"]
+    found = joined("chat", [chunk({"tool_calls": [call]}) for call in calls])["choices"][0]["message"]["tool_calls"]
+    assert [call["id"] for call in found] == ["a", "b"]
+
+
+def test_content_in_text_and_in_parts_is_kept_and_counted() -> None:
+    transcript = Transcript("chat")
+    for content in ([{"type": "text", "text": "a"}], "b", [{"type": "thinking"}], "c"):
+        transcript.add(chunk({"content": content}))
+    assert transcript.completion().text == "abc"
+
+
+def test_an_answer_with_an_event_that_cannot_be_read_is_counted_and_not_kept() -> None:
+    transcript = Transcript("chat")
+    transcript.add(chunk({"content": "a"}) + b"data: {broken\n\n" + chunk({"content": "b"}, finish_reason="stop"))
+    found = transcript.completion()
+    assert (found.text, found.body) == ("ab", b"")
+
+
+def test_padding_is_not_kept() -> None:
+    padded = sse.event(orjson.dumps({"choices": [{"index": 0, "delta": {"content": "a"}}], "obfuscation": "xyz"}))
+    assert "obfuscation" not in joined("chat", [padded])
+
+
+def test_an_event_of_a_million_parts_is_not_built() -> None:
+    transcript = Transcript("chat")
+    tracemalloc.start()
+    transcript.add(b'data: {"a": [' + b"[]," * 1_000_000 + b"0]}\n\n")
+    transcript.completion()
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
 def test_the_latest_usage_counts() -> None:
     transcript = Transcript("chat")
     for tokens in (1, 5):
