@@ -22,7 +22,8 @@ attempt at the same target or the next one can help; the message is written for 
     │   └── StaleConnection      502 a kept-alive connection ended before one byte of response
     ├── UpstreamTimeout          504 upstream_timeout
     │   └── ConnectTimeout       504 not connected in time: nothing was sent
-    └── ClientLeft               499 client_left: nobody is told
+    ├── ClientLeft               499 client_left: nobody is told
+    └── CutOff                   503 cut_off: by a stop that could not wait longer
 """
 
 from __future__ import annotations
@@ -217,3 +218,11 @@ class ClientLeft(GatewayError):
     code = "client_left"
     type = "invalid_request_error"
     default_message = "The client closed the connection before the answer was there."
+
+
+class CutOff(GatewayError):
+    """The gateway stopped before the answer was there; the connection ends, and the code is for the log alone."""
+
+    status = 503
+    code = "cut_off"
+    default_message = "The gateway stopped before the answer was there."

@@ -12,6 +12,7 @@ from gateway.config import snapshot
 from gateway.server.worker import OurWorker
 
 _PATIENCE = 10.0  # seconds in which workers should be up
+_LAST_WORDS = 4  # seconds
 _PAUSE = 1.0  # seconds before another worker is tried after one that could not start
 _NO_CODE = -1  # no process ends with it
 
@@ -58,6 +59,11 @@ class Master(Arbiter):  # type: ignore[misc]
             self.murder_workers()
             self.manage_workers()
         super().handle_term()
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stop the workers; they get a moment more than they give their calls, to write down what they cut."""
+        self.cfg.set("graceful_timeout", self.cfg.graceful_timeout + _LAST_WORDS)
+        super().stop(graceful)
 
     def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
         """The signals that came; several reloads are one, which waits until the workers of the last one are up, so

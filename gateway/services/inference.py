@@ -67,7 +67,7 @@ class Inference:
             exchange.record.upstream_request_id = stream.upstream_request_id
             return Opened(stream, lambda completion, error: self._close(attempt, slot, completion, error))
 
-        return Relay(Task(open_stream), writer, exchange.record)
+        return Relay(Task(open_stream), writer, exchange)
 
     def _look_up(self, exchange: Exchange) -> tuple[list[Candidate], Slot]:
         """Who may answer, in which order, and where the answer is kept."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.concurrency import Task
-from gateway.errors import ClientLeft, GatewayError
+from gateway.concurrency import Task, hung_up
+from gateway.errors import ClientLeft, CutOff, GatewayError
 from gateway.model import Answer, Completion
 from gateway.providers.base import HEARTBEAT, Stream
-from gateway.telemetry.record import RequestRecord
+from gateway.services.exchange import Exchange
 from gateway.wire import sse
 
 log = logging.getLogger(__name__)
@@ -54,13 +54,14 @@ class Relay:
     Args:
         opening: brings the stream.
         writer: the client's dialect.
-        record: gets everything worth logging.
+        exchange: the request.
     """
 
-    def __init__(self, opening: Task[Opened], writer: Writer, record: RequestRecord) -> None:
+    def __init__(self, opening: Task[Opened], writer: Writer, exchange: Exchange) -> None:
         self._opening = opening
         self._writer = writer
-        self._record = record
+        self._record = exchange.record
+        self._client = exchange.client
         self._settled = False
         self._parts = self._relay()
 
@@ -89,7 +90,7 @@ class Relay:
         """Settle with what was delivered where the client has left before the end."""
         if not self._settled:
             self._opening.wait()  # it sees the client's leaving for itself
-            self._fail(ClientLeft())
+            self._fail(ClientLeft() if self._client is None or hung_up(self._client) else CutOff())
         self._parts.close()
 
     def _relay(self) -> Generator[bytes]:

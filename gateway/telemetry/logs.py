@@ -17,6 +17,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from gateway.config import Settings
 from gateway.config.secrets import Redactor, Secret
+from gateway.errors import CutOff
 from gateway.telemetry.record import RequestRecord
 
 in_flight: dict[int, RequestRecord] = {}  # requests that have no line yet
@@ -118,7 +119,7 @@ def log_failed_attempt(record: RequestRecord, error_code: str, detail: str | Non
 def log_cut_requests() -> None:
     """Write the line of every request that this process, about to end, will not answer."""
     for record in list(in_flight.values()):
-        record.error_code = "cut_off"
+        record.error_code = CutOff.code
         log_request(record)
 
 

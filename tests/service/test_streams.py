@@ -211,3 +211,17 @@ def test_a_stream_goes_on_to_its_end_through_a_signal(
     found = list(lines_of(service, 0.5, lambda: service.signal(number)))
     assert sum("word " in line for line in found) == 20
     assert [line for line in found if line][-1] == "data: [DONE]"
+
+
+def test_a_stop_that_cannot_wait_longer_writes_down_what_it_cuts(
+    worker: str, behind: Callable[..., Service], upstream: Upstream
+) -> None:
+    upstream.script = Paced(100, 0.1)
+    service = behind(worker, GRACEFUL_TIMEOUT="1")
+    streams = [ask(service) for _ in range(10)]
+    time.sleep(1)
+    service.signal(signal.SIGTERM)
+    service.process.wait(10)
+    assert settled(service) == ["cut_off"] * 10
+    for connection in streams:
+        connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +11,9 @@ import pytest
 
 from gateway.concurrency import Task
 from gateway.errors import ClientLeft, GatewayError, UpstreamError
-from gateway.model import Answer, Completion, Target, Usage
+from gateway.model import Answer, CachePolicy, Caller, Completion, ModelRequest, Target, Usage
 from gateway.services import relay as relays
+from gateway.services.exchange import Exchange
 from gateway.services.relay import Opened, Relay
 from gateway.telemetry.record import RequestRecord
 
@@ -57,7 +59,9 @@ class Writer:
 class Call:
     """A relay of a stream, and its settlements."""
 
-    def __init__(self, stream: Stream, opening: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, stream: Stream, opening: Callable[[], object] = lambda: None, client: socket.socket | None = None
+    ) -> None:
         self.settled: list[tuple[str, str | None]] = []
         self.record = RequestRecord("r-1", "POST", "/")
         self.stream = stream
@@ -70,7 +74,9 @@ class Call:
             opening()
             return Opened(stream, close)
 
-        self.relay = Relay(Task(open_stream), Writer(), self.record)
+        request = ModelRequest("chat", None, {})
+        exchange = Exchange(request, Caller("t", "k"), CachePolicy(), self.record, client=client)
+        self.relay = Relay(Task(open_stream), Writer(), exchange)
 
 
 def test_a_whole_stream_is_settled_before_its_end_is_told() -> None:
@@ -103,6 +109,15 @@ def test_a_client_that_leaves_at_any_moment_is_settled_once_with_what_was_delive
     call.relay.close()
     assert call.settled == [("abc"[:taken], "client_left")]
     assert (call.stream.left, call.record.error_code) == (1, "client_left")
+
+
+def test_a_stream_that_the_gateway_itself_ends_is_not_the_clients_doing() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        call = Call(Stream(b"a", b"b"), client=here)
+        next(call.relay)
+        call.relay.close()
+    assert call.settled == [("a", "cut_off")]
 
 
 def test_a_client_that_leaves_after_the_last_event_and_before_its_end_got_it_all() -> None:
