@@ -48,6 +48,11 @@ class ModelRequest:
     unknown: tuple[str, ...] = ()
 
     @property
+    def choices(self) -> int:
+        """How many answers it asks for, for each prompt."""
+        return 0 if self.operation == "embeddings" else self.asked.get("n") or 1
+
+    @property
     def include_usage(self) -> bool:
         """A stream is to end with its usage."""
         return self.stream_options.get("include_usage") is True

@@ -77,7 +77,7 @@ class ResponseCache:
         if not self._ttl:
             policy = CachePolicy(read=False, store=False)
         key = key_of(tenant, targets, request) if policy.read or policy.store else ""
-        return Slot(self, key, policy, request.operation)
+        return Slot(self, key, policy, request)
 
     def get(self, key: str) -> Answer | None:
         entry = self._try(lambda: self._backend.get(key))
@@ -126,7 +126,7 @@ class Slot:
     cache: ResponseCache
     key: str
     policy: CachePolicy
-    operation: Operation
+    request: ModelRequest
 
     def get(self) -> Answer | None:
         """The kept answer, or None where there is none or it must not be used."""
@@ -134,5 +134,7 @@ class Slot:
 
     def put(self, answer: Answer) -> None:
         """Keep `answer`, if it may be kept."""
-        if self.policy.store and entries.may_be_kept(answer.completion):
-            self.cache.put(self.key, self.operation, answer)
+        completion = answer.completion
+        all_came = len(completion.finish_reasons) >= self.request.choices
+        if self.policy.store and all_came and entries.may_be_kept(completion):
+            self.cache.put(self.key, self.request.operation, answer)

@@ -44,24 +44,28 @@ class _Adapter(HTTPAdapter):
 class Reply:
     """An upstream response whose body is still to be read."""
 
-    def __init__(self, response: requests.Response, provider: str, most_bytes: int) -> None:
+    def __init__(self, response: requests.Response, provider: str) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._raw: Any = response.raw
         self._response = cast(connection.Response, self._raw._original_response)
         self._reader = self._response.reader
-        self._reader.most = most_bytes
         self._body = Body(self._response)
         self._provider = provider
 
-    def arrivals(self, heartbeat: float = float("inf")) -> Generator[bytes]:
-        """Yield the body as it comes, and b"" after every `heartbeat` seconds of silence.
+    def arrivals(self, heartbeat: float = float("inf"), most_bytes: int | None = None) -> Generator[bytes]:
+        """Yield the body as it comes.
+
+        Args:
+            heartbeat: seconds of silence after each of which b"" is yielded.
+            most_bytes: of the response, framing included; MAX_REPLY_BYTES if not given.
 
         Raises:
             UpstreamTimeout: a deadline passed.
             UpstreamError: the connection broke, or the body is compressed or, framing included, too large.
             ClientLeft: nobody waits for it any more.
         """
+        self._reader.most = most_bytes or connection.MAX_REPLY_BYTES
         try:
             if self.headers.get("content-encoding", "identity") != "identity":
                 raise UpstreamError(f"The provider {self._provider!r} compressed its answer, though told not to.")
@@ -127,7 +131,6 @@ class Transport:
         body: bytes | None,
         headers: Mapping[str, str],
         deadlines: Deadlines,
-        most_bytes: int | None = None,
     ) -> Reply:
         """Send a request and return as soon as the response's headers are there.
 
@@ -136,7 +139,6 @@ class Transport:
             body: of a POST; None for a GET.
             headers: beside those of every call.
             deadlines: how long it may take.
-            most_bytes: of the response, framing included; MAX_REPLY_BYTES if not given.
 
         Raises:
             StaleConnection: a kept-alive connection turned out to be closed; nothing was answered.
@@ -164,7 +166,7 @@ class Transport:
             raise ClientLeft from None
         finally:
             current.reset(token)
-        return Reply(response, self._provider, most_bytes or connection.MAX_REPLY_BYTES)
+        return Reply(response, self._provider)
 
     def _failure(self, error: Exception, connected: bool, path: str) -> GatewayError:
         causes = list(_causes(error))

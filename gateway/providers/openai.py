@@ -106,9 +106,7 @@ class OpenAIProvider:
         headers = {"x-request-id": call.id, "x-gateway-attempt": str(call.attempt)}
         if request.stream:
             headers["accept"] = sse.MEDIA_TYPE
-        most_bytes = MAX_STREAM_BYTES if request.stream else None
-        path = _PATHS[request.operation]
-        reply = self._transport.send(path, self._body(request, model), headers, deadlines, most_bytes)
+        reply = self._transport.send(_PATHS[request.operation], self._body(request, model), headers, deadlines)
         if not 200 <= reply.status < 300:
             raise self._failure(reply, reply.read())
         return reply
@@ -205,7 +203,7 @@ class OpenAIStream:
 
     def _read(self) -> Generator[bytes]:
         framer = sse.Framer()
-        with contextlib.closing(self._reply.arrivals(HEARTBEAT)) as arrivals:
+        with contextlib.closing(self._reply.arrivals(HEARTBEAT, MAX_STREAM_BYTES)) as arrivals:
             for data in arrivals:
                 try:
                     block, last = _up_to_the_end(framer.feed(data))

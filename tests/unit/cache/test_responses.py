@@ -72,8 +72,13 @@ class Watched:
     def _state(self, works: bool) -> None:
         self.works = works
 
-    def slot(self, tenant: str = "default", policy: CachePolicy = CachePolicy()) -> responses.Slot:  # noqa: B008
-        return self.cache.slot(tenant, ["t"], REQUEST, policy)
+    def slot(
+        self,
+        tenant: str = "default",
+        policy: CachePolicy = CachePolicy(),  # noqa: B008
+        request: ModelRequest = REQUEST,
+    ) -> responses.Slot:
+        return self.cache.slot(tenant, ["t"], request, policy)
 
 
 def test_an_answer_that_was_kept_is_given_again_to_its_tenant_alone() -> None:
@@ -110,6 +115,14 @@ def test_an_answer_that_did_not_end_by_itself_is_not_kept(reason: str | None) ->
     watched = Watched()
     watched.slot().put(replace(BOUGHT, completion=replace(BOUGHT.completion, finish_reasons=(reason,))))
     assert watched.store.kept == {}
+
+
+@pytest.mark.parametrize(("came", "kept"), [(1, 0), (2, 1)])
+def test_an_answer_with_fewer_choices_than_asked_for_is_not_kept(came: int, kept: int) -> None:
+    watched = Watched()
+    answer = replace(BOUGHT, completion=replace(BOUGHT.completion, finish_reasons=("stop",) * came))
+    watched.slot(request=replace(REQUEST, asked={**REQUEST.asked, "n": 2})).put(answer)
+    assert len(watched.store.kept) == kept
 
 
 @pytest.mark.parametrize("damage", [lambda entry: entry[:-3], lambda entry: b"\x80\x05junk", lambda entry: b""])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import ProviderRefused, UpstreamError
 from gateway.model import Usage
+from gateway.providers import connection
 from tests.fakes.upstream import Upstream, answers, completion
 from tests.unit.providers.streams import (
     ASKED,
@@ -123,6 +124,13 @@ def test_a_whole_answer_to_a_request_for_a_stream_is_streamed(upstream: Upstream
 def test_a_stream_that_begins_with_nonsense_fails_before_anything_is_handed_on(raw: bytes, upstream: Upstream) -> None:
     upstream.script = sending([HEAD + raw + END])
     with pytest.raises(UpstreamError):
+        stream(upstream)
+
+
+def test_a_refusal_may_not_be_as_large_as_a_stream(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_REPLY_BYTES", 100_000)
+    upstream.script = sending([b"HTTP/1.1 400 Bad\r\n\r\n", *[b"x" * 10_000] * 20], stay=False)
+    with pytest.raises(UpstreamError, match="broke off"):
         stream(upstream)
 
 
