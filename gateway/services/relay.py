@@ -97,6 +97,7 @@ class Relay:
         while not self._opening.wait(0):
             yield sse.PING
             self._opening.wait(HEARTBEAT)
+        opened = None
         try:
             opened = self._opening.result()
             for block in opened.stream.blocks():
@@ -110,13 +111,16 @@ class Relay:
             yield self._writer.error(error)
         except Exception as crash:
             log.error("unhandled exception", exc_info=crash, extra={"request_id": self._record.request_id})
-            self._settled, self._record.error_code = True, GatewayError.code
+            self._settled = self._settled or opened is None
+            self._fail(GatewayError())
             yield self._writer.error(GatewayError())
         else:
             yield self._writer.end(answer)
 
     def _fail(self, error: GatewayError) -> None:
         self._record.error_code = error.code
+        if self._settled:
+            return
         try:
             opened = self._opening.result()
         except GatewayError:

@@ -202,6 +202,29 @@ def test_the_rest_may_still_be_read_when_the_client_has_left() -> None:
     assert call.settled == [("abc", "client_left")]
 
 
+def test_a_crash_on_the_way_is_settled_too_with_what_was_delivered() -> None:
+    class Crashing(Stream):
+        def blocks(self) -> Iterator[bytes]:
+            yield from super().blocks()
+            raise RecursionError
+
+    call = Call(Crashing(b"a"))
+    assert list(call.relay) == [b"a", b"<internal_error>"]
+    call.relay.close()
+    assert call.settled == [("a", "internal_error")]
+    assert call.stream.left == 1
+
+
+def test_a_crash_while_it_is_opened_is_told() -> None:
+    def opening() -> None:
+        time.sleep(0.05)
+        raise ZeroDivisionError
+
+    call = Call(Stream(b"a"), opening)
+    assert b"".join(call.relay).replace(b": ping\n\n", b"") == b"<internal_error>"
+    assert call.settled == []
+
+
 def test_a_crash_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Crashing(Stream):
         def completion(self) -> Completion:
