@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -12,7 +12,7 @@ from gateway.config.settings import ProviderSettings
 from gateway.errors import GatewayError
 from gateway.providers.connection import Deadlines
 from gateway.providers.http import Transport
-from tests.fakes.upstream import Received
+from tests.fakes.upstream import Received, Script
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
@@ -29,12 +29,14 @@ def within(total: float = 5, **others: float) -> Deadlines:
     return Deadlines(others.pop("connect", 2), time.monotonic() + total, first_by, **others)
 
 
-def drip(pieces: list[bytes], pause: float) -> Callable[[socket.socket, Received], bool]:
+def sending(pieces: Iterable[bytes], pause: float = 0, stay: bool = True) -> Script:
+    """Sends these pieces, whatever it is asked, and a pause after each; whether the connection stays open then."""
+
     def script(connection: socket.socket, request: Received) -> bool:
         for piece in pieces:
             connection.sendall(piece)
             time.sleep(pause)
-        return False
+        return stay
 
     return script
 

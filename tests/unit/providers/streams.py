@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
-from collections.abc import Iterable
 from typing import Any
 
 from gateway.config.settings import ProviderSettings, Secret, Timeouts
 from gateway.model import ModelRequest
 from gateway.providers.base import Call
 from gateway.providers.openai import OpenAIProvider, OpenAIStream
-from tests.fakes.upstream import Received, Script, Upstream
+from tests.fakes.upstream import Upstream
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: up-1\r\ntransfer-encoding: chunked\r\n\r\n"
 ASKED = {"messages": [{"role": "user", "content": "Hi"}]}
@@ -33,16 +30,6 @@ WHOLE = b"".join(HELLO) + event(usage=USAGE)
 
 def chunked(*parts: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
-
-
-def sending(parts: Iterable[bytes], pause: float = 0, stay: bool = True) -> Script:
-    def script(connection: socket.socket, request: Received) -> bool:
-        for part in parts:
-            connection.sendall(part)
-            time.sleep(pause)
-        return stay
-
-    return script
 
 
 def provider(upstream: Upstream, kind: str = "openai", **timeouts: float) -> OpenAIProvider:

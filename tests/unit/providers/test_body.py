@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.errors import UpstreamError, UpstreamTimeout
 from gateway.providers.body import Chunks
 from tests.fakes.upstream import Received, Upstream, answers, sends
-from tests.unit.providers.calls import HEAD, PATH, drip, transport, within
+from tests.unit.providers.calls import HEAD, PATH, sending, transport, within
 
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 
@@ -67,12 +67,12 @@ def test_what_comes_after_the_end_is_told_apart() -> None:
 def test_each_framing_gives_the_content_as_it_comes(framing: str, upstream: Upstream) -> None:
     heads = {"chunked": CHUNKED, "length": HEAD + b"content-length: 4\r\n\r\n", "close": HEAD + b"\r\n"}
     pieces = [b"2\r\nab\r\n", b"2\r\ncd\r\n", b"0\r\n\r\n"] if framing == "chunked" else [b"ab", b"cd"]
-    upstream.script = drip([heads[framing], *pieces], 0.1)
+    upstream.script = sending([heads[framing], *pieces], 0.1, stay=False)
     assert list(transport(upstream.base_url).send(PATH, b"{}", {}, within()).arrivals()) == [b"ab", b"cd"]
 
 
 def test_silence_is_told_again_and_again_until_the_idle_deadline(upstream: Upstream) -> None:
-    upstream.script = drip([CHUNKED + b"1\r\na\r\n", b""], 3)
+    upstream.script = sending([CHUNKED + b"1\r\na\r\n", b""], 3, stay=False)
     reply = transport(upstream.base_url).send(PATH, b"{}", {}, within(first_byte=2, idle=0.75))
     came: list[bytes] = []
     with pytest.raises(UpstreamTimeout):

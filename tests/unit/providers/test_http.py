@@ -12,7 +12,7 @@ import pytest
 from gateway.config.secrets import Secret
 from gateway.errors import ConnectTimeout, StaleConnection, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from tests.fakes.upstream import Upstream, answers, sends
-from tests.unit.providers.calls import HEAD, PATH, drip, failure_after, transport, within
+from tests.unit.providers.calls import HEAD, PATH, failure_after, sending, transport, within
 
 
 def test_a_call_arrives_whole_with_its_headers_and_credential(upstream: Upstream) -> None:
@@ -82,7 +82,7 @@ def test_a_reused_connection_that_ends_without_a_byte_may_be_replayed_and_a_new_
 def test_the_total_deadline_ends_a_call_wherever_it_stands(
     pieces: list[bytes], pause: float, upstream: Upstream
 ) -> None:
-    upstream.script = drip([*pieces, b""], pause)
+    upstream.script = sending([*pieces, b""], pause, stay=False)
     sender = transport(upstream.base_url)
     error, seconds = failure_after(lambda: sender.send(PATH, b"{}", {}, within(0.5)).read())
     assert type(error) is UpstreamTimeout
@@ -91,7 +91,7 @@ def test_the_total_deadline_ends_a_call_wherever_it_stands(
 
 
 def test_the_first_byte_has_a_deadline_of_its_own(upstream: Upstream) -> None:
-    upstream.script = drip([HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n0\r\n\r\n"], 1)
+    upstream.script = sending([HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\nx\r\n0\r\n\r\n"], 1, stay=False)
     reply = transport(upstream.base_url).send(PATH, b"{}", {}, within(first_byte=0.3))
     error, seconds = failure_after(reply.read)
     assert type(error) is UpstreamTimeout
@@ -100,12 +100,12 @@ def test_the_first_byte_has_a_deadline_of_its_own(upstream: Upstream) -> None:
 
 def test_silence_between_two_bytes_has_a_deadline_of_its_own(upstream: Upstream) -> None:
     chunk = b"1\r\nx\r\n"
-    upstream.script = drip([HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunk, chunk, chunk], 0.2)
+    upstream.script = sending([HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunk, chunk, chunk], 0.2, stay=False)
     reply = transport(upstream.base_url).send(PATH, b"{}", {}, within(first_byte=5, idle=0.5))
     received: list[bytes] = []
     with pytest.raises(UpstreamError):
         received.extend(reply.arrivals())  # three chunks 0.2 s apart pass, then the connection ends unfinished
-    upstream.script = drip([HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunk, chunk], 2)
+    upstream.script = sending([HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunk, chunk], 2, stay=False)
     reply = transport(upstream.base_url).send(PATH, b"{}", {}, within(first_byte=5, idle=0.3))
     error, seconds = failure_after(reply.read)
     assert type(error) is UpstreamTimeout

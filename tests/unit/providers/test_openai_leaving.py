@@ -15,6 +15,7 @@ from gateway.errors import ClientLeft, UpstreamTimeout
 from gateway.model import Usage
 from gateway.providers import openai
 from tests.fakes.upstream import Received, Upstream
+from tests.unit.providers.calls import sending
 from tests.unit.providers.streams import (
     ASKED,
     CALL,
@@ -28,7 +29,6 @@ from tests.unit.providers.streams import (
     chunked,
     event,
     provider,
-    sending,
     stream,
 )
 

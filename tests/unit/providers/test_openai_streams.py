@@ -16,6 +16,7 @@ from gateway.errors import ProviderRefused, UpstreamError
 from gateway.model import Usage
 from gateway.providers import connection
 from tests.fakes.upstream import Upstream, answers, completion
+from tests.unit.providers.calls import sending
 from tests.unit.providers.streams import (
     ASKED,
     DONE,
@@ -27,7 +28,6 @@ from tests.unit.providers.streams import (
     WHOLE,
     chunked,
     event,
-    sending,
     stream,
 )
 
