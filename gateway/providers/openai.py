@@ -196,7 +196,6 @@ class OpenAIStream:
                 for _ in self._blocks:
                     pass
         self._blocks.close()
-        self._reply.close()
 
     def completion(self) -> Completion:
         return replace(self._transcript.completion(), upstream_request_id=self.upstream_request_id)

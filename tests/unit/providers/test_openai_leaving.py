@@ -67,6 +67,12 @@ def test_bytes_that_drip_and_make_no_event_are_as_good_as_silence(whole: bytes, 
     assert time.monotonic() - started < 1.5
 
 
+def test_every_event_starts_the_time_for_the_next_one_anew(upstream: Upstream) -> None:
+    halves = [chunked(part) for part in HELLO * 3 for part in (part[:9], part[9:])]
+    upstream.script = sending([HEAD, *halves, chunked(DONE) + END], pause=0.15)
+    assert b"".join(stream(upstream, first_byte=0.7, idle=0.7).blocks()) == b"".join(HELLO * 3)
+
+
 def test_a_client_that_leaves_a_dripping_provider_is_noticed_within_a_second(upstream: Upstream) -> None:
     upstream.script = sending([HEAD, *[b"1\r\nx\r\n"] * 100], pause=0.05, stay=False)
     here, there = socket.socketpair()
