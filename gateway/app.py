@@ -95,6 +95,7 @@ def _model_label(settings: Settings, catalogue: prices.Catalogue) -> Callable[[s
     """The metrics' label of a provider's model: a name of the configuration or of the price catalogue, or `other`."""
     configured = {f"{target.provider}/{target.model}" for model in settings.models.values() for target in model.targets}
     configured |= {settings.default_model, *(other for model in settings.models.values() for other in model.fallback)}
+    configured |= {f"{name}/echo" for name, provider in settings.providers.items() if provider.kind == OFFLINE}
     vendors = {name: VENDORS.get(provider.kind) for name, provider in settings.providers.items()}
 
     def label(provider: str, model: str) -> str:

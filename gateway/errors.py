@@ -18,6 +18,8 @@ attempt at the same target or the next one can help; the message is written for 
     │   └── UnsupportedTransferCoding  501 unsupported_transfer_coding
     ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
     ├── UpstreamError            502 upstream_error
+    │   ├── CredentialRefused    502 the gateway's own, which only its operator can mend
+    │   ├── AnswerTooLarge       502 more than the gateway takes; bought all the same
     │   ├── UpstreamUnreachable  502 not connected: nothing was sent
     │   └── StaleConnection      502 a kept-alive connection ended before one byte of response
     ├── UpstreamTimeout          504 upstream_timeout
@@ -38,6 +40,9 @@ class GatewayError(Exception):
         code: one of the class's `other_codes` instead of its `code`.
         retry_after: seconds after which another try may succeed.
         detail: what only the operator's log may say.
+
+    Attributes:
+        upstream_request_id: the provider's own id of the call that failed.
     """
 
     status = 500
@@ -46,6 +51,7 @@ class GatewayError(Exception):
     type = "server_error"
     retryable = False
     client_may_retry: bool | None = None  # None leaves it to the client, which goes by the status
+    upstream_request_id: str | None = None
     default_message = "The gateway failed to handle this request. Quote the request id when you report it."
 
     def __init__(
@@ -170,7 +176,7 @@ class ProviderRefused(GatewayError):
 
     Args:
         status: the provider's status, one of `statuses`.
-        body: the provider's JSON body.
+        body: the provider's JSON body, or None where it has none that can be passed on.
     """
 
     # 401, 402 and 403 speak of the gateway's own account, 429 of its quota.
@@ -178,8 +184,8 @@ class ProviderRefused(GatewayError):
     type = "invalid_request_error"
     code = "provider_refused"
 
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__("The provider refused the request.")
+    def __init__(self, status: int, body: bytes | None = None) -> None:
+        super().__init__(f"The provider refused the request with status {status}, for a reason that is not JSON.")
         self.status = status
         self.body = body
 
@@ -188,6 +194,17 @@ class UpstreamError(GatewayError):
     status = 502
     code = "upstream_error"
     retryable = True
+
+
+class CredentialRefused(UpstreamError):
+    client_may_retry: bool | None = False
+
+
+class AnswerTooLarge(UpstreamError):
+    """Not retried: it would be as large again."""
+
+    retryable = False
+    client_may_retry: bool | None = False
 
 
 class UpstreamUnreachable(UpstreamError):

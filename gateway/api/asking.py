@@ -35,12 +35,13 @@ def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], 
     exchange = Exchange(asked, g.caller, _cache_policy(), record, _deadline(record), client)
     if not asked.stream:
         whole = inference.complete(exchange)
-        headers = _headers(record)
+        headers = gateway_headers(record)
         if whole.cost_nano is not None:
             headers["x-gateway-cost-usd"] = usd(whole.cost_nano)
         return Response(write(whole), mimetype="application/json", headers=headers)
     relay = inference.stream(exchange, writer)
-    headers = _headers(record) if relay.start() else {}  # a provider that is still silent may yet be replaced
+    # a provider that is still silent may yet be replaced
+    headers = gateway_headers(record) if relay.start() else {"x-gateway-cache": record.cache or ""}
     headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
     return Response(relay, mimetype=sse.MEDIA_TYPE, headers=headers)
 
@@ -66,7 +67,8 @@ def _cache_policy() -> CachePolicy:
     return CachePolicy(read=not no_store and "no-cache" not in directives, store=not no_store)
 
 
-def _headers(record: RequestRecord) -> dict[str, str]:
+def gateway_headers(record: RequestRecord) -> dict[str, str]:
+    """What a response says of the way that its request took."""
     headers = {
         "x-gateway-model": f"{record.provider}/{record.model}",
         "x-gateway-cache": record.cache or "",

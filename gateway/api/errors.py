@@ -8,6 +8,7 @@ import orjson
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
+from gateway.api.asking import gateway_headers
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
@@ -37,8 +38,11 @@ def install(app: Flask) -> None:
 def respond(error: GatewayError, status: int | None = None) -> Response:
     """The response for `error`; its code goes into the log line. `status` replaces the error's own."""
     g.record.error_code = error.code
-    body = error.body if isinstance(error, ProviderRefused) else orjson.dumps({"error": error.describe()})
+    refusal = error.body if isinstance(error, ProviderRefused) else None
+    body = refusal or orjson.dumps({"error": error.describe()})
     response = Response(body, status or error.status, mimetype="application/json")
+    if g.record.attempts:
+        response.headers.update(gateway_headers(g.record))
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.client_may_retry is not None:

@@ -19,6 +19,8 @@ from flask import Flask
 from gateway import __version__
 from gateway.api.hooks import METRICS, OPEN
 from gateway.errors import (
+    AnswerTooLarge,
+    CredentialRefused,
     GatewayError,
     InvalidField,
     InvalidRequest,
@@ -68,8 +70,13 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "x-should-retry": ("boolean", "Whether to try again, where the status alone would mislead; SDKs obey it."),
 }
 
+# Headers that tell what a request met on its way.
+_OF_THE_WAY = tuple(name for name in _HEADERS if name.startswith("x-gateway-") and name != "x-gateway-cost-usd")
+
 # Headers of failures, and of which.
+_OF_PROVIDERS = (ProviderRefused, UpstreamError, UpstreamTimeout)
 _OF_FAILURES: dict[str, Callable[[type[GatewayError]], bool]] = {
+    **dict.fromkeys(_OF_THE_WAY, lambda error: issubclass(error, _OF_PROVIDERS)),
     "Retry-After": lambda error: error.retryable,
     "x-should-retry": lambda error: error.client_may_retry is not None,
 }
@@ -77,10 +84,10 @@ _OF_FAILURES: dict[str, Callable[[type[GatewayError]], bool]] = {
 # What every route that asks a model has in common, whatever its dialect.
 ASKS_A_MODEL: dict[str, Any] = {
     "parameters": ("x-gateway-timeout-ms", "Cache-Control"),
-    "headers": tuple(name for name in _HEADERS if name.startswith("x-gateway-")),
+    "headers": (*_OF_THE_WAY, "x-gateway-cost-usd"),
     "errors": (
         InvalidRequest, InvalidField, ModelNotFound, RequestTimeout, RequestTooLarge, UnsupportedMediaType,
-        ProviderRefused, UpstreamError, UpstreamTimeout,
+        ProviderRefused, UpstreamError, CredentialRefused, AnswerTooLarge, UpstreamTimeout,
     ),
 }  # fmt: skip
 
@@ -198,7 +205,7 @@ def _failures(errors: Iterable[type[GatewayError]], statuses: Mapping[type[Gatew
 
 
 def _failure(status: int, errors: set[type[GatewayError]]) -> dict[str, Any]:
-    codes = {code for error in errors - {ProviderRefused} for code in (error.code, *error.other_codes)}
+    codes = {code for error in errors for code in (error.code, *error.other_codes)}
     reasons = [f"`{code}`" for code in sorted(codes)]
     schema: Any = ErrorSchema
     if ProviderRefused in errors:

@@ -11,12 +11,11 @@ from typing import Protocol
 
 import orjson
 
-from gateway.errors import GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
+from gateway.errors import CredentialRefused, GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
 from gateway.model import Completion, ModelRequest
 
-LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on
 LONGEST_RETRY_AFTER = 60  # seconds of a provider's Retry-After that are handed on
-HEARTBEAT = 15.0  # seconds of a provider's silence after which a stream's client gets a sign of life
+TICK = 2.5  # seconds without an event after which a stream says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,8 @@ class Stream(Protocol):
     upstream_request_id: str | None
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield whole events in OpenAI's form as they come, usage included and the last `[DONE]` left out; b"" after
-        every HEARTBEAT of silence. It ends where the answer is whole.
+        """Yield whole events in OpenAI's form as they come, usage included and the last `[DONE]` left out; b"" where
+        there is none yet, at least every TICK. It ends where the answer is whole.
 
         Raises:
             UpstreamError: it broke off.
@@ -117,23 +116,27 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
     Args:
         provider: its name, for the message.
         status: the answer's status.
-        body: the answer's body; handed to the client only where it is a JSON object about the request itself.
+        body: the answer's body; handed to the client only where it is JSON about the request itself.
         retry_after: the answer's Retry-After header.
     """
-    if status in ProviderRefused.statuses and len(body) <= LARGEST_REFUSAL and _is_json_object(body):
-        return ProviderRefused(status, body)
+    if status in ProviderRefused.statuses:
+        if _is_json(body):
+            return ProviderRefused(status, body)
+        if status != 404:  # where nothing is at a path, it is the operator's base_url that is wrong
+            return ProviderRefused(status)
     detail = f"status {status}, {error_code(body) or 'no error code'}"
     if status in (401, 403):
-        return UpstreamError(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
+        return CredentialRefused(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
     if status == 408:
         return UpstreamTimeout(f"The provider {provider!r} gave up waiting.", detail=detail)
     seconds = _seconds(retry_after)
     return UpstreamError(f"The provider {provider!r} answered {status}.", retry_after=seconds, detail=detail)
 
 
-def _is_json_object(body: bytes) -> bool:
+def _is_json(body: bytes) -> bool:
+    """Whether the body is an object, or as Gemini's errors a list of them."""
     try:
-        return isinstance(orjson.loads(body), dict)
+        return isinstance(orjson.loads(body), dict | list)
     except orjson.JSONDecodeError:
         return False
 
@@ -141,7 +144,7 @@ def _is_json_object(body: bytes) -> bool:
 def error_code(body: bytes) -> str | None:
     """The error's code or type, for the operator's log; never its text, which may quote the prompt."""
     try:
-        error = orjson.loads(body[:LARGEST_REFUSAL])["error"]
+        error = orjson.loads(body)["error"]
         found: str = next(error[name] for name in ("code", "type") if isinstance(error.get(name), str))
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, StopIteration):
         return None

@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from gateway.concurrency import Expired, HungUp, at_most, give_way, hung_up, wait
 
-MAX_REPLY_BYTES = 33_554_432  # framing included
+MAX_REPLY_BYTES = 67_108_864  # framing included; 2,048 embeddings of 1,536 numbers have 39 MB
 MAX_STREAM_BYTES = 268_435_456  # likewise; a stream has some 300 bytes for each token
 
 _BRISK = 0.2  # seconds of silence after which the client is watched too
@@ -60,15 +60,21 @@ class Call:
     Attributes:
         connected: the connection stands, TLS and proxy included; from here on something may have been sent.
         until: monotonic seconds: of the connection's deadline, then of the whole call's.
+        client_left: and the call goes on without it.
     """
 
     deadlines: Deadlines
     until: float
     connected: bool = False
+    client_left: bool = False
 
 
 # urllib3 has no way to hand it down to a connection.
 current: ContextVar[Call] = ContextVar("call")
+
+
+class TooLarge(OSError):
+    """A response has more bytes than it may."""
 
 
 class Reader(io.RawIOBase):
@@ -79,6 +85,7 @@ class Reader(io.RawIOBase):
         self._sock = sock
         self._held: Any = sock.makefile("rb", buffering=0)  # http.client may close the socket before the end
         self._guard = at_most if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext
+        self.call = call
         self._deadlines = call.deadlines
         self._until = call.until if call.deadlines.first_by is None else min(call.until, call.deadlines.first_by)
         self._client = call.deadlines.client
@@ -105,7 +112,8 @@ class Reader(io.RawIOBase):
 
         Raises:
             HungUp: the client has left, and longer ago than the call may go on without it.
-            OSError: the connection broke, or brought more than it may.
+            TooLarge: it brought more than it may.
+            OSError: the connection broke.
         """
         if self.silence is not None:
             patience = min(patience, self.silence)
@@ -141,6 +149,7 @@ class Reader(io.RawIOBase):
 
     def drain(self) -> None:
         """Go on without the client, for as long as its provider's calls may."""
+        self.call.client_left = True
         until = time.monotonic() + self._deadlines.drain
         self._deadlines = replace(self._deadlines, client=None, until=min(self._deadlines.until, until))
         self._client, self._until = None, min(self._until, until)
@@ -149,7 +158,7 @@ class Reader(io.RawIOBase):
         self.ended = count == 0
         self._size += count
         if self._size > self.most:
-            raise OSError(f"more than {self.most} bytes, framing included")
+            raise TooLarge(f"more than {self.most} bytes, framing included")
         return count
 
     @property

@@ -15,6 +15,7 @@ import orjson
 
 from gateway.concurrency import give_way
 from gateway.model import ModelRequest
+from gateway.providers.logprobs import logprobs
 from gateway.providers.samples import sample
 from gateway.providers.tools import Tool, called
 from gateway.wire.openai import MOST_VALUES
@@ -117,12 +118,13 @@ class Echo:
             said = self._said(asked, _formatted(text, asked.get("response_format") or {}))
         number = _number(asked, "n", 1, _MOST_CHOICES)
         _check_length(len(said.text) * number)
+        surety = None if said.tool else logprobs(asked, said.text, chat=True)
         choices = []
         for index in range(number):
             message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None}
             if said.tool:
                 message |= {"content": None, **said.tool.in_message(said.text, f"call_{call_id}_{index}")}
-            choices.append(_choice(index, said, {"message": message}))
+            choices.append(_choice(index, said, {"message": message}, surety))
         return self._with_usage(request, choices, self._tokens(said) * number)
 
     def _completions(self, request: ModelRequest, tokens: int | None) -> dict[str, Any]:
@@ -136,7 +138,8 @@ class Echo:
             text = prompt + said.text if asked.get("echo") else said.text
             spent, length = spent + self._tokens(said) * number, length + len(text) * number
             _check_length(length)
-            choices += [_choice(len(choices) + more, said, {"text": text}) for more in range(number)]
+            surety = logprobs(asked, text, chat=False)
+            choices += [_choice(len(choices) + more, said, {"text": text}, surety) for more in range(number)]
             give_way()
         return self._with_usage(request, choices, spent)
 
@@ -165,7 +168,12 @@ class Echo:
         return self._count(said.text) + (self._count(said.tool.name) if said.tool else 0)
 
     def _said(self, asked: Mapping[str, Any], text: str, tool: Tool | None = None) -> _Said:
-        """The longest beginning of whole words with at most as many tokens as the request allows."""
+        """The text up to where it is to stop: of that, the longest beginning of whole words with at most as many tokens
+        as the request allows."""
+        if tool is None:
+            stop = asked.get("stop") or []
+            ends = [text.find(end) for end in ([stop] if isinstance(stop, str) else stop) if end]
+            text = text[: min((end for end in ends if end >= 0), default=None)]
         most = asked.get("max_completion_tokens") or asked.get("max_tokens")
         if most is None or self._count(text) <= most:
             return _Said(text, True, tool)
@@ -222,8 +230,8 @@ def _several(given: Any, name: str) -> list[Any]:
     return found
 
 
-def _choice(index: int, said: _Said, what: dict[str, Any]) -> dict[str, Any]:
-    return {"index": index, **what, "logprobs": None, "finish_reason": said.finish_reason}
+def _choice(index: int, said: _Said, what: dict[str, Any], surety: dict[str, Any] | None) -> dict[str, Any]:
+    return {"index": index, **what, "logprobs": surety, "finish_reason": said.finish_reason}
 
 
 def _vector(seed: bytes, dimensions: int) -> tuple[float, ...]:

@@ -18,6 +18,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from gateway.concurrency import Expired, HungUp
 from gateway.config.settings import ProviderSettings
 from gateway.errors import (
+    AnswerTooLarge,
     ClientLeft,
     ConnectTimeout,
     GatewayError,
@@ -62,7 +63,8 @@ class Reply:
 
         Raises:
             UpstreamTimeout: a deadline passed.
-            UpstreamError: the connection broke, or the body is compressed or, framing included, too large.
+            AnswerTooLarge: there is more of it.
+            UpstreamError: the connection broke, or the body is compressed.
             ClientLeft: nobody waits for it any more.
         """
         self._reader.most = most_bytes or connection.MAX_REPLY_BYTES
@@ -70,19 +72,23 @@ class Reply:
             if self.headers.get("content-encoding", "identity") != "identity":
                 raise UpstreamError(f"The provider {self._provider!r} compressed its answer, though told not to.")
             yield from self._body.arrivals(heartbeat)
-        except TimeoutError as error:
-            raise _timeout(self._provider, str(error)) from error
         except HungUp:
             raise ClientLeft from None
         except (OSError, ValueError) as error:
+            if self._reader.call.client_left:
+                raise ClientLeft from error
+            if isinstance(error, TimeoutError):
+                raise _timeout(self._provider, str(error)) from error
+            if isinstance(error, connection.TooLarge):
+                raise too_large(self._provider, str(error)) from error
             message = f"The provider {self._provider!r} broke off its answer."
             raise UpstreamError(message, detail=_root(error)) from error
         finally:
             self.close()
 
-    def read(self) -> bytes:
-        """The whole body; raises as `arrivals` does."""
-        return b"".join(self.arrivals())
+    def read(self, most_bytes: int | None = None) -> bytes:
+        """The whole body; takes and raises what `arrivals` does."""
+        return b"".join(self.arrivals(most_bytes=most_bytes))
 
     def finish(self, patience: float) -> None:
         """Read the end of the body, if that is all that is missing and it comes within `patience` seconds."""
@@ -161,6 +167,8 @@ class Transport:
                 prepared, stream=True, timeout=timeout, verify=self._verify, proxies=self._proxies
             )
         except (requests.RequestException, HTTPError, OSError, Expired) as error:
+            if call.client_left:
+                raise ClientLeft from error
             raise self._failure(error, call.connected, path) from error
         except HungUp:
             raise ClientLeft from None
@@ -187,6 +195,10 @@ class Transport:
 
 def _timeout(provider: str, detail: str) -> UpstreamTimeout:
     return UpstreamTimeout(f"The provider {provider!r} did not answer in time.", detail=detail)
+
+
+def too_large(provider: str, detail: str) -> AnswerTooLarge:
+    return AnswerTooLarge(f"The answer of the provider {provider!r} is larger than this gateway takes.", detail=detail)
 
 
 def _root(error: BaseException) -> str:

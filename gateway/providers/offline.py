@@ -22,7 +22,7 @@ from gateway.config.schema import AnswerSchema
 from gateway.config.settings import OfflineSettings, ProviderSettings
 from gateway.errors import ClientLeft, GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
 from gateway.model import Completion, ModelRequest
-from gateway.providers.base import HEARTBEAT, Call, Report, failure
+from gateway.providers.base import TICK, Call, Report, failure
 from gateway.providers.echo import Echo, PromptCount, TokenCount, Unanswerable, digest, said_last
 from gateway.wire import sse
 from gateway.wire.openai import chunks, read_choices, read_usage, read_whole
@@ -73,7 +73,7 @@ class OfflineProvider:
         """Wait until the answer begins, or fails to."""
         behaviour = self._named(model)
         try:
-            answer = self._echo.answer(request, model, call.id, behaviour.tokens)
+            answer = self._echo.answer(request, f"{self.name}/{model}", call.id, behaviour.tokens)
         except Unanswerable as error:
             raise self._error(400, str(error), error.param) from error
         patience.wait(behaviour.latency_ms / 1000)
@@ -179,7 +179,7 @@ class OfflineStream:
             raise _broken(self._name)
 
     def _paced(self) -> Iterator[bytes]:
-        """The events when they are due, as many at once as are; b"" after every HEARTBEAT without one."""
+        """The events when they are due, as many at once as are; b"" after every TICK without one."""
         begun, started = self._begun, time.monotonic()
         number = sum(1 for _ in chunks(begun.answer, _PIECE.findall))
         events = chunks(begun.answer, _PIECE.findall)
@@ -190,8 +190,8 @@ class OfflineStream:
                 yield block
                 block = b""
             while (left := due - time.monotonic()) > 0:
-                self._patience.wait(min(left, HEARTBEAT))
-                if left > HEARTBEAT:
+                self._patience.wait(min(left, TICK))
+                if left > TICK:
                     yield b""
             block += sse.event(orjson.dumps(event))
         yield block

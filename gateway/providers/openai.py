@@ -14,11 +14,11 @@ import orjson
 from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings, Timeouts
 from gateway.config.vendors import VENDORS
-from gateway.errors import GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
+from gateway.errors import AnswerTooLarge, GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
 from gateway.model import Completion, ModelRequest, Operation
-from gateway.providers.base import HEARTBEAT, Call, Report, Stream, error_code, failure
+from gateway.providers.base import TICK, Call, Report, Stream, error_code, failure
 from gateway.providers.connection import MAX_STREAM_BYTES, Deadlines
-from gateway.providers.http import Reply, Transport
+from gateway.providers.http import Reply, Transport, too_large
 from gateway.wire import openai, sse
 from gateway.wire.edit import edited
 from gateway.wire.replay import Replay
@@ -43,6 +43,7 @@ _DONE = b"[DONE]"
 _ERROR = re.compile(rb"(?:event: ?)?error(?::|$)", re.MULTILINE)  # an event of this name, or llama.cpp's own field
 
 CHECK_SECONDS = 10
+_LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on, framing included
 _LAST_BYTES = 0.02  # seconds for the end of a body after its last event, so that the connection can be kept
 
 
@@ -87,6 +88,8 @@ class OpenAIProvider:
         body = reply.read()
         try:
             answer = openai.read_whole(request.operation, body, self._vendor.reasoning_beside)
+        except openai.TooManyParts as error:
+            raise too_large(self.name, str(error)) from error
         except ValueError as error:
             raise _not_understood(self.name) from error
         return replace(answer, upstream_request_id=self._request_id(reply.headers))
@@ -108,7 +111,7 @@ class OpenAIProvider:
             headers["accept"] = sse.MEDIA_TYPE
         reply = self._transport.send(_PATHS[request.operation], self._body(request, model), headers, deadlines)
         if not 200 <= reply.status < 300:
-            raise self._failure(reply, reply.read())
+            raise self._failure(reply)
         return reply
 
     def _body(self, request: ModelRequest, model: str) -> bytes:
@@ -126,11 +129,16 @@ class OpenAIProvider:
             asked["stream"] = True
         return orjson.dumps({**owned, **asked})
 
-    def _failure(self, reply: Reply, body: bytes) -> GatewayError:
+    def _failure(self, reply: Reply) -> GatewayError:
+        try:
+            body = reply.read(_LARGEST_REFUSAL)
+        except AnswerTooLarge:
+            body = b""
         error = failure(self.name, reply.status, body, reply.headers.get("retry-after"))
-        if isinstance(error, ProviderRefused) and self._quotes_a_credential(body):
+        if isinstance(error, ProviderRefused) and error.body and self._quotes_a_credential(error.body):
             detail = f"status {reply.status}, its text quotes a credential of the gateway's"
-            return UpstreamError(f"The provider {self.name!r} answered {reply.status}.", detail=detail)
+            error = UpstreamError(f"The provider {self.name!r} answered {reply.status}.", detail=detail)
+        error.upstream_request_id = self._request_id(reply.headers)
         return error
 
     def _quotes_a_credential(self, body: bytes) -> bool:
@@ -202,7 +210,7 @@ class OpenAIStream:
 
     def _read(self) -> Generator[bytes]:
         framer = sse.Framer()
-        with contextlib.closing(self._reply.arrivals(HEARTBEAT, MAX_STREAM_BYTES)) as arrivals:
+        with contextlib.closing(self._reply.arrivals(TICK, MAX_STREAM_BYTES)) as arrivals:
             for data in arrivals:
                 try:
                     block, last = _up_to_the_end(framer.feed(data))
@@ -215,8 +223,9 @@ class OpenAIStream:
                     raise UpstreamTimeout(
                         f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
                     )
-                if block or not data:
-                    yield block
+                yield block
+                if last == _DONE and self._transcript.malformed():
+                    raise _broke_off(self._provider, "an event is no JSON object")
                 if last == _DONE:
                     self._reply.finish(_LAST_BYTES)
                     return

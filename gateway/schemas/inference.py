@@ -11,6 +11,7 @@ from gateway.errors import GatewayError
 from gateway.model import Answer, ModelRequest, UsageSource, usd
 from gateway.schemas.answers import AnswerSchema
 from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, load
+from gateway.schemas.openai_stream import error_event
 from gateway.telemetry.record import RequestRecord
 from gateway.wire import sse
 
@@ -105,7 +106,7 @@ class StreamWriter:
         return sse.event(orjson.dumps(account)) + sse.DONE
 
     def error(self, error: GatewayError) -> bytes:
-        return sse.event(orjson.dumps({"error": error.describe()}))
+        return error_event(error)
 
 
 def _delta(payload: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, ProviderRefused
 from gateway.model import Answer
 from gateway.wire import sse
 from gateway.wire.openai import without_usage
@@ -27,4 +27,11 @@ class StreamWriter:
         return sse.DONE
 
     def error(self, error: GatewayError) -> bytes:
-        return sse.event(orjson.dumps({"error": error.describe()}))
+        return error_event(error)
+
+
+def error_event(error: GatewayError) -> bytes:
+    """The event that ends a stream which broke; a provider's own refusal says what the provider said."""
+    if isinstance(error, ProviderRefused) and error.body:
+        return sse.event(orjson.dumps(orjson.loads(error.body)))
+    return sse.event(orjson.dumps({"error": error.describe()}))

@@ -80,6 +80,7 @@ class Attempt:
             self.close(Completion(b""), error)  # the prompt was sent
             raise
         except GatewayError as error:
+            record.upstream_request_id = error.upstream_request_id
             self._end(error)
             raise
         finally:

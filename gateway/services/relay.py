@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,11 +12,13 @@ from typing import Protocol
 from gateway.concurrency import Task, hung_up
 from gateway.errors import ClientLeft, CutOff, GatewayError
 from gateway.model import Answer, Completion
-from gateway.providers.base import HEARTBEAT, Stream
+from gateway.providers.base import Stream
 from gateway.services.exchange import Exchange
 from gateway.wire import sse
 
 log = logging.getLogger(__name__)
+
+HEARTBEAT = 15.0  # seconds after which a client that was sent nothing gets a sign of life
 
 
 class Writer(Protocol):
@@ -94,17 +98,21 @@ class Relay:
         self._parts.close()
 
     def _relay(self) -> Generator[bytes]:
+        told = -math.inf
         while not self._opening.wait(0):
+            told = time.monotonic()
             yield sse.PING
             self._opening.wait(HEARTBEAT)
         opened = None
         try:
             opened = self._opening.result()
             for block in opened.stream.blocks():
-                if block and self._record.ttft_ms is None:
+                part = self._writer.events(block) if block else b""
+                if part and self._record.ttft_ms is None:
                     self._record.ttft_ms = self._record.duration_ms
-                if part := self._writer.events(block) if block else sse.PING:
-                    yield part
+                if part or time.monotonic() >= told + HEARTBEAT:  # at first at once: the headers go with it
+                    told = time.monotonic()
+                    yield part or sse.PING
             answer = self._settle(opened, None)
         except GatewayError as error:
             self._fail(error)

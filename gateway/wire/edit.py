@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-# A value that can be replaced in place: a string, a number or a word, or an object without another inside.
-_VALUE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[-+.\w]++|\{(?:[^{}"]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_SIMPLE = re.compile(_STRING + rb"|[-+.\w]++", re.DOTALL)  # a string, a number or a word
+_BRACKET = re.compile(rb'(?:[^][{}"]++|' + _STRING + rb")*+([][{}])", re.DOTALL)
 
 
 def edited(body: bytes, changes: Mapping[str, Any]) -> bytes:
@@ -28,23 +30,39 @@ def edited(body: bytes, changes: Mapping[str, Any]) -> bytes:
             missing[name] = value
     if not missing:
         return body
-    document = orjson.loads(body)
-    if document.keys() & missing.keys():  # written with escapes, or with a value of a shape that nobody sends
-        return orjson.dumps(document | missing)
     head = body.rstrip()[:-1].rstrip()
-    return head + (b"," if document else b"") + orjson.dumps(missing)[1:]
+    return head + (b"" if head.endswith(b"{") else b",") + orjson.dumps(missing)[1:]
 
 
 def _span(body: bytes, name: str) -> tuple[int, int] | None:
     """Where the value of the object's own field `name` begins and ends. Each byte is looked at once."""
     depth, in_string, escaped, at = 0, False, False, 0
-    for found in re.finditer(rb'"%b"\s*+:\s*+' % re.escape(name.encode()), body):
+    for found in _key(name).finditer(body):
         passed = body[at + escaped : found.start()].replace(b"\\\\", b"").replace(b'\\"', b"")
         parts = passed.split(b'"')
         outside = b"".join(parts[in_string::2])
         depth += outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
         in_string ^= len(parts) % 2 == 0
         escaped, at = passed.endswith(b"\\"), found.start()
-        if depth == 1 and not in_string and (value := _VALUE.match(body, found.end())):
-            return value.span()
+        if depth == 1 and not in_string:
+            return found.end(), _end(body, found.end())
     return None
+
+
+@functools.cache
+def _key(name: str) -> re.Pattern[bytes]:
+    """A field's name and the colon behind it, each of its characters written out or escaped."""
+    spellings = (rb"(?:%b|\\u(?i:%04x))" % (re.escape(letter).encode(), ord(letter)) for letter in name)
+    return re.compile(rb'"' + b"".join(spellings) + rb'"\s*+:\s*+')
+
+
+def _end(body: bytes, start: int) -> int:
+    """Where the value that begins at `start` ends."""
+    if simple := _SIMPLE.match(body, start):
+        return simple.end()
+    depth = 0
+    for found in _BRACKET.finditer(body, start):
+        depth += 1 if found[1] in b"[{" else -1
+        if not depth:
+            return found.end()
+    raise ValueError("a value without an end")

@@ -13,13 +13,17 @@ import orjson
 from gateway.model import Completion, ModelRequest, Operation, Usage
 from gateway.wire import sse
 
-MOST_CONTAINERS = 500_000  # of an answer, each some 60 bytes of memory; counted in its text too, which has fewer
+MOST_CONTAINERS = 1_000_000  # of an answer, each some 60 bytes of memory; counted in its text too, which has fewer
 MOST_VALUES = 4_000_000
 _MOST_TOKENS = 1_000_000_000  # more in one call is not credible
 
 _CHUNK = ".chunk"  # what a chat completion's `object` ends in while it is streamed
 _DEFINITIONS = ("tools", "functions", "response_format")
 _SPOKEN = ("content", "reasoning_content", "reasoning", "refusal")  # fields of a message that are text of the model
+
+
+class TooManyParts(ValueError):
+    """An answer that would take too much memory to look into."""
 
 
 def prompt(request: ModelRequest) -> tuple[list[str], int, int]:
@@ -58,10 +62,11 @@ def read_whole(operation: Operation, body: bytes, reasoning_beside: bool = False
         reasoning_beside: see `read_usage`.
 
     Raises:
+        TooManyParts: it has more than MOST_CONTAINERS or MOST_VALUES.
         ValueError: it is no answer to such a request.
     """
     if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS or body.count(b",") > MOST_VALUES:
-        raise ValueError("more parts than any answer has")
+        raise TooManyParts("more parts than are looked into")
     answer = orjson.loads(body)
     if not isinstance(answer, dict):
         raise ValueError("not an object")
@@ -172,7 +177,7 @@ def chunks(
 
     for choice in answer["choices"]:
         name = "delta" if chat else "text"
-        pieces: Iterable[Any] = _deltas(choice["message"], cut) if chat else cut(choice["text"])
+        pieces: Iterable[Any] = _deltas(choice["message"], cut) if chat else list(cut(choice["text"])) or [""]
         for number, piece in enumerate(pieces):
             yield chunk(choice, **{name: piece, "logprobs": choice.get("logprobs") if number == 0 else None})
         yield chunk(choice, **{name: {} if chat else "", "finish_reason": choice.get("finish_reason")})

@@ -22,6 +22,10 @@ _ONCE = {"role", "id", "type", "name", "index", "finish_reason"}  # texts that s
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, RecursionError)  # what hostile JSON ends in
 
 
+class _NoObject(ValueError):
+    """An event that is JSON, but no chunk."""
+
+
 class Transcript:
     """One stream's answer, in bounded memory and without a look at each event as it passes.
 
@@ -37,6 +41,7 @@ class Transcript:
         self._size = 0
         self._answer: dict[str, Any] = {}
         self._sound = True
+        self._malformed = False
         self._kept = 0  # bytes
         self._not_kept = 0  # characters
 
@@ -47,6 +52,11 @@ class Transcript:
         if self._size > _FOLDED:
             self._fold()
 
+    def malformed(self) -> bool:
+        """Whether an event was no JSON object."""
+        self._fold()
+        return self._malformed
+
     def completion(self) -> Completion:
         """The answer as far as it came; without a body where it is too long to be kept, or cannot be read."""
         self._fold()
@@ -54,7 +64,8 @@ class Transcript:
         answer = self._whole(self._answer)
         try:
             found = replace(read_choices(answer, b"", usage), not_kept=self._not_kept)
-            return replace(found, body=orjson.dumps(answer)) if self._sound and self._kept <= _MOST_KEPT else found
+            whole = self._sound and self._kept <= _MOST_KEPT and not any(map(_cut_audio, answer["choices"]))
+            return replace(found, body=orjson.dumps(answer)) if whole else found
         except _UNREADABLE:
             return Completion(b"", usage=usage, not_kept=self._not_kept)
 
@@ -64,8 +75,9 @@ class Transcript:
         for payload in sse.payloads(block):
             try:
                 _take(batch, _read(payload))
-            except _UNREADABLE:
+            except _UNREADABLE as error:
                 self._sound = False  # it went to the client as it came
+                self._malformed |= isinstance(error, orjson.JSONDecodeError | _NoObject)
         try:
             self._kept += len(orjson.dumps(batch))
         except TypeError:  # nested deeper than can be written
@@ -109,6 +121,8 @@ def _read(payload: bytes) -> dict[str, Any]:
     if payload.count(b"[") + payload.count(b"{") > _MOST_CONTAINERS:
         raise ValueError("more parts than any chunk has")
     chunk = orjson.loads(payload)
+    if not isinstance(chunk, dict):
+        raise _NoObject
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta") or {}
         if any(not isinstance(call, dict) for call in delta.get("tool_calls") or ()):
@@ -161,6 +175,12 @@ def _is_piece_of(old: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
     """Whether both are pieces of one: Gemini gives several calls the same index, each whole and with its own id."""
     ids = {old.get("id"), entry.get("id")} - {None, ""}
     return "index" in entry and old.get("index") == entry["index"] and len(ids) < 2
+
+
+def _cut_audio(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice's sound came in pieces whose base64 cannot simply be joined."""
+    audio = choice.get("message", {}).get("audio") or {}
+    return "=" in audio.get("data", "").rstrip("=")
 
 
 def _parts(said: Any) -> list[Any]:

@@ -211,7 +211,6 @@ def test_every_error_of_the_tree_is_described_somewhere(document: dict[str, Any]
         *(error.code for error in tree if issubclass(error, errors.InvalidHttp)),  # of no route: it is no request
         errors.ClientLeft.code,  # nobody is told
         errors.CutOff.code,  # likewise
-        errors.ProviderRefused.code,  # only for the log: the provider's own body has its own
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -153,6 +155,50 @@ def test_a_stream_that_cannot_begin_is_an_error_like_any_other(vendor: FlaskClie
     upstream.script = sse(None)
     failed = streamed(vendor, "/v1/chat/completions", CHAT)
     assert (failed.status_code, failed.mimetype) == (502, "application/json")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_before_anything_came_has_its_prompt_counted(
+    stream: bool, vendor: FlaskClient, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.script = lambda connection, request: bool(time.sleep(2))
+    here, there = socket.socketpair()
+    there.close()
+    with here:
+        response = vendor.post(
+            "/v1/chat/completions",
+            json={**CHAT, "stream": stream},
+            headers=GOOD,
+            environ_overrides={"gunicorn.socket": here},
+        )
+    written = line(caplog)
+    assert (response.status_code, written["error_code"], written["usage_source"]) == (499, "client_left", "counted")
+    assert (written["prompt_tokens"] > 0, written["completion_tokens"]) == (True, 0)
+
+
+@pytest.mark.parametrize(("status", "passed"), [(400, 400), (500, 502), (401, 502)])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_failure_tells_who_was_asked_and_by_which_id_the_provider_knows_it(
+    stream: bool, status: int, passed: int, vendor: FlaskClient, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.script = answers({"error": {"message": "no"}}, status, {"x-request-id": "up-1"})
+    response = vendor.post("/v1/chat/completions", json={**CHAT, "stream": stream}, headers=GOOD)
+    told = {name: response.headers.get(f"x-gateway-{name}") for name in ("model", "cache", "attempts")}
+    assert (response.status_code, told) == (passed, {"model": "openai/gpt-4o-mini", "cache": "bypass", "attempts": "1"})
+    assert response.headers["x-gateway-upstream-request-id"] == line(caplog)["upstream_request_id"] == "up-1"
+    assert response.headers.get("x-should-retry") == ("false" if status == 401 else None)
+
+
+def test_a_refusal_that_comes_after_a_sign_of_life_still_says_what_the_provider_said(
+    vendor: FlaskClient, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.services.relay.HEARTBEAT", 0.1)
+    refuse = answers({"error": {"message": "no such tool", "param": "tools"}}, 400)
+    upstream.script = lambda connection, request: time.sleep(0.3) or refuse(connection, request)
+    response = streamed(vendor, "/v1/chat/completions", CHAT)
+    assert (response.status_code, response.headers["x-gateway-cache"]) == (200, "bypass")
+    assert response.text.startswith(": ping\n\n")
+    assert said(response) == [{"error": {"message": "no such tool", "param": "tools"}}]
 
 
 def test_before_the_first_event_another_target_may_answer(make_app: MakeApp, upstream: Upstream) -> None:

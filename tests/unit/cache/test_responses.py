@@ -117,6 +117,13 @@ def test_an_answer_that_did_not_end_by_itself_is_not_kept(reason: str | None) ->
     assert watched.store.kept == {}
 
 
+def test_an_answer_that_could_not_be_given_as_a_stream_is_not_kept() -> None:
+    watched = Watched()
+    deep = BODY[:-1] + b', "x": ' + b"[" * 300 + b"]" * 300 + b"}"
+    watched.slot().put(replace(BOUGHT, completion=replace(BOUGHT.completion, body=deep)))
+    assert watched.store.kept == {}
+
+
 @pytest.mark.parametrize(("came", "kept"), [(1, 0), (2, 1)])
 def test_an_answer_with_fewer_choices_than_asked_for_is_not_kept(came: int, kept: int) -> None:
     watched = Watched()

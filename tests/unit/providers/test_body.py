@@ -80,11 +80,10 @@ def test_silence_is_told_again_and_again_until_the_idle_deadline(upstream: Upstr
     assert came == [b"a", b"", b"", b""]
 
 
-def test_bytes_after_the_body_end_the_connection(upstream: Upstream) -> None:
+@pytest.mark.parametrize("raw", [CHUNKED + framed([b"{}"]), b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"])
+def test_bytes_after_the_body_end_the_connection(raw: bytes, upstream: Upstream) -> None:
     sender = transport(upstream.base_url)
-    upstream.script = lambda connection, request: (
-        not connection.sendall(CHUNKED + framed([b"{}"]) + b"HTTP/1.1 200 OK\r\n")
-    )
+    upstream.script = lambda connection, request: not connection.sendall(raw + b"HTTP/1.1 200 OK\r\n")
     assert sender.send(PATH, b"{}", {}, within()).read() == b"{}"
     upstream.script = answers(b"mine")
     assert sender.send(PATH, b"{}", {}, within()).read() == b"mine"

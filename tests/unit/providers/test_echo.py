@@ -55,7 +55,7 @@ def test_a_chat_completion_has_openais_shape() -> None:
     assert found == {
         "id": "chatcmpl-c",
         "object": "chat.completion",
-        "model": "echo?latency_ms=0",
+        "model": "offline/echo?latency_ms=0",
         "choices": [
             {
                 "index": 0,
@@ -88,6 +88,12 @@ def test_the_last_message_is_repeated(last: Json, text: str) -> None:
     assert complete(asking("chat", {"messages": [{"role": "user", "content": "first"}, last]})).text == text
 
 
+@pytest.mark.parametrize(("stop", "text"), [(" d", "a b c"), (["x", "b"], "a "), ([], "a b c d e"), ("", "a b c d e")])
+def test_the_answer_ends_where_it_is_told_to(stop: str | list[str], text: str) -> None:
+    found = complete(saying("a b c d e", stop=stop))
+    assert (found.text, found.finish_reasons) == (text, ("stop",))
+
+
 def test_as_many_choices_come_as_are_asked_for_and_each_is_counted() -> None:
     found = body(saying("Hello there", n=3))
     assert [(choice["index"], choice["message"]["content"]) for choice in found["choices"]] == [
@@ -106,7 +112,7 @@ def test_structured_answers_have_the_structure() -> None:
 
 def test_a_completion_has_openais_shape() -> None:
     found = body(asking("completions", {"prompt": "Once upon"}))
-    assert (found["id"], found["object"], found["model"]) == ("cmpl-c", "text_completion", "echo")
+    assert (found["id"], found["object"], found["model"]) == ("cmpl-c", "text_completion", "offline/echo")
     assert found["choices"] == [{"index": 0, "text": "Once upon", "logprobs": None, "finish_reason": "stop"}]
     assert found["usage"]["total_tokens"] == FRAME + 4
 
@@ -136,7 +142,7 @@ def test_a_prompt_in_tokens_becomes_as_many_tokens() -> None:
 
 def test_embeddings_have_openais_shape() -> None:
     found = body(embedding(["a", "b"]))
-    assert (found["object"], found["model"]) == ("list", "echo")
+    assert (found["object"], found["model"]) == ("list", "offline/echo")
     assert [(one["object"], one["index"], len(one["embedding"])) for one in found["data"]] == [
         ("embedding", 0, 256),
         ("embedding", 1, 256),

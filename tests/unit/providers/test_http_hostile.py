@@ -90,4 +90,4 @@ def test_endless_framing_is_cut(
     upstream.script = endless
     monkeypatch.setattr(connections, "MAX_REPLY_BYTES", 200_000)
     error, _ = failure_after(lambda: transport(upstream.base_url).send(PATH, b"{}", {}, within(20)).read())
-    assert type(error) is UpstreamError
+    assert isinstance(error, UpstreamError)

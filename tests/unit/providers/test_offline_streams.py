@@ -28,7 +28,12 @@ def without_time(body: bytes) -> Any:
 
 
 words = st.text(st.characters(codec="utf-8"), max_size=80)
-shared: dict[str, st.SearchStrategy[Any]] = {"n": st.integers(1, 3), "max_tokens": st.integers(1, 9)}
+shared: dict[str, st.SearchStrategy[Any]] = {
+    "n": st.integers(1, 3),
+    "max_tokens": st.integers(1, 9),
+    "stop": st.sampled_from(["e", ["x", " "], [""]]),
+    "logprobs": st.sampled_from([True, False]),
+}
 chats = st.builds(
     lambda said, asked: saying(said, **asked),
     words | st.just("call look"),
@@ -45,7 +50,8 @@ chats = st.builds(
 completions = st.builds(
     lambda asked: asking("completions", asked),
     st.fixed_dictionaries(
-        {"prompt": words | st.lists(words, min_size=1, max_size=3)}, optional={**shared, "echo": st.booleans()}
+        {"prompt": words | st.lists(words, min_size=1, max_size=3)},
+        optional={**shared, "echo": st.booleans(), "logprobs": st.integers(0, 5)},
     ),
 )
 
@@ -91,7 +97,7 @@ def test_without_a_pace_all_comes_at_once_and_in_blocks_that_fit() -> None:
 
 
 def test_silence_is_broken_by_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.providers.offline.HEARTBEAT", 0.05)
+    monkeypatch.setattr("gateway.providers.offline.TICK", 0.05)
     blocks = list(stream(saying("a"), "echo?tokens_per_second=2").blocks())
     assert blocks[:2] == [b"", b""]
     assert len(events(b"".join(blocks))) == 3

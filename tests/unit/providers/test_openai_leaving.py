@@ -70,7 +70,9 @@ def test_bytes_that_drip_and_make_no_event_are_as_good_as_silence(whole: bytes, 
 def test_every_event_starts_the_time_for_the_next_one_anew(upstream: Upstream) -> None:
     halves = [chunked(part) for part in HELLO * 3 for part in (part[:9], part[9:])]
     upstream.script = sending([HEAD, *halves, chunked(DONE) + END], pause=0.15)
-    assert b"".join(stream(upstream, first_byte=0.7, idle=0.7).blocks()) == b"".join(HELLO * 3)
+    blocks = list(stream(upstream, first_byte=0.7, idle=0.7).blocks())
+    assert b"".join(blocks) == b"".join(HELLO * 3)
+    assert b"" in blocks, "half an event is a moment to look whether the client waits for a sign of life"
 
 
 def test_a_client_that_leaves_a_dripping_provider_is_noticed_within_a_second(upstream: Upstream) -> None:
@@ -86,7 +88,7 @@ def test_a_client_that_leaves_a_dripping_provider_is_noticed_within_a_second(ups
 def test_silence_is_told_so_that_the_client_can_be_given_a_sign(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(openai, "TICK", 0.2)
     upstream.script = sending([HEAD + chunked(HELLO[0]), chunked(HELLO[1], DONE) + END], pause=0.7)
     assert list(stream(upstream).blocks()) == [HELLO[0], b"", b"", b"", HELLO[1]]
 
@@ -138,20 +140,22 @@ def test_and_no_longer_than_it_may_take(upstream: Upstream) -> None:
     assert found.completion().text == "Hé"
 
 
+@pytest.mark.parametrize("drain", [0, 0.5])
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize("first", [b"", HEAD, HEAD + chunked(HELLO[0])], ids=["no byte", "headers", "an event"])
 def test_a_client_that_leaves_is_noticed_while_the_provider_is_silent(
-    first: bytes, streamed: bool, upstream: Upstream
+    first: bytes, streamed: bool, drain: float, upstream: Upstream
 ) -> None:
     upstream.script = sending([first, b""], pause=5, stay=False)
     here, there = socket.socketpair()
     threading.Timer(0.5, there.close).start()
-    send = provider(upstream).stream if streamed else provider(upstream).complete
+    vendor = provider(upstream, drain=drain)
+    send = vendor.stream if streamed else vendor.complete
     started = time.monotonic()
     with here, pytest.raises(ClientLeft):
         found = send(replace(REQUEST, stream=streamed), "m", replace(CALL, client=here))
         list(found.blocks())  # type: ignore[union-attr]
-    assert 0.4 < time.monotonic() - started < 1.5
+    assert 0.4 + drain < time.monotonic() - started < 1.5 + drain
 
 
 def test_a_client_that_has_sent_its_next_request_is_still_there(upstream: Upstream) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import ProviderRefused, UpstreamError
 from gateway.model import Usage
-from gateway.providers import connection
+from gateway.providers import openai
 from tests.fakes.upstream import Upstream, answers, completion
 from tests.unit.providers.calls import sending
 from tests.unit.providers.streams import (
@@ -78,6 +78,15 @@ def test_the_end_is_known_in_each_of_its_spellings(mark: bytes, upstream: Upstre
     assert b"".join(stream(upstream).blocks()) == WHOLE
 
 
+@pytest.mark.parametrize("payload", [b"{bad", b'"text"', b"[]"])
+def test_a_stream_with_an_event_that_is_no_object_is_not_called_whole(payload: bytes, upstream: Upstream) -> None:
+    upstream.script = sending([HEAD + chunked(WHOLE, b"data: " + payload + b"\n\n", DONE) + END])
+    found = stream(upstream)
+    with pytest.raises(UpstreamError, match="broke off"):
+        list(found.blocks())
+    assert found.completion().usage == Usage(3, 2)
+
+
 def test_a_text_that_speaks_of_done_errors_and_usage_is_only_text(upstream: Upstream) -> None:
     text = event({"content": '\n\ndata: [DONE]\n\n {"error": {"usage": 1}}'})
     upstream.script = sending([HEAD + chunked(text, WHOLE, DONE) + END])
@@ -128,10 +137,11 @@ def test_a_stream_that_begins_with_nonsense_fails_before_anything_is_handed_on(r
 
 
 def test_a_refusal_may_not_be_as_large_as_a_stream(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "MAX_REPLY_BYTES", 100_000)
+    monkeypatch.setattr(openai, "_LARGEST_REFUSAL", 100_000)
     upstream.script = sending([b"HTTP/1.1 400 Bad\r\n\r\n", *[b"x" * 10_000] * 20], stay=False)
-    with pytest.raises(UpstreamError, match="broke off"):
+    with pytest.raises(ProviderRefused) as caught:
         stream(upstream)
+    assert caught.value.body is None
 
 
 def test_a_refusal_comes_back_byte_for_byte(upstream: Upstream) -> None:

@@ -141,13 +141,28 @@ def test_what_fails_before_the_first_event_is_raised_and_settled_nowhere_else() 
 def test_while_the_provider_is_silent_the_client_gets_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relays, "HEARTBEAT", 0.1)
     silent = threading.Event()
-    call = Call(Stream(b"a", b"", b"b"), lambda: silent.wait(5))
+
+    class Slow(Stream):
+        def blocks(self) -> Iterator[bytes]:
+            for block in super().blocks():
+                yield block
+                time.sleep(0.06)
+
+    call = Call(Slow(b"a", b"", b"hidden", b"", b"b"), lambda: silent.wait(5))
     assert not call.relay.start()
     assert [next(call.relay), next(call.relay)] == [b": ping\n\n"] * 2
     assert call.record.ttft_ms is None
     silent.set()
     time.sleep(0.05)
-    assert list(call.relay) == [b"a", b": ping\n\n", b"b", b"<end ab>"]
+    assert list(call.relay) == [b"a", b": ping\n\n", b"b", b"<end ahiddenb>"]
+    assert call.record.ttft_ms is not None
+
+
+def test_headers_do_not_wait_for_something_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(Stream(b"hidden", b"hidden", b"a"))
+    assert next(call.relay) == b": ping\n\n"
+    assert call.record.ttft_ms is None
+    assert list(call.relay) == [b"a", b"<end hiddenhiddena>"]
     assert call.record.ttft_ms is not None
 
 

@@ -205,6 +205,14 @@ def test_sounds_and_probabilities_are_no_text_to_count(monkeypatch: pytest.Monke
     assert len(found.generated) + found.not_kept == 40
 
 
+@pytest.mark.parametrize(("first", "kept"), [("MTIz", True), ("MTIzNDU=", False)])
+def test_sound_that_was_cut_within_its_base64_is_not_kept(first: str, kept: bool) -> None:
+    transcript = Transcript("chat")
+    for data in (first, "Njc4OTA="):
+        transcript.add(chunk({"audio": {"data": data}}))
+    assert bool(transcript.completion().body) is kept
+
+
 def test_a_very_long_answer_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcripts, "_MOST_KEPT", 100_000)
     transcript = Transcript("chat")
