@@ -28,6 +28,7 @@ from gateway.wire import sse
 from gateway.wire.openai import chunks, read_choices, read_usage, read_whole
 from gateway.wire.transcript import Transcript
 
+_options = AnswerSchema()
 _BLOCK = 16_384  # bytes after which events are handed on, though the next are due
 _PIECE = re.compile(r"\s{0,16}\S{1,16}|\s{1,16}")  # a word, or a part of a long one: some languages have no spaces
 
@@ -89,9 +90,7 @@ class OfflineProvider:
         try:
             if name != "echo":
                 raise ValidationError("there is only 'echo'")
-            options: Mapping[str, Any] = AnswerSchema().load(
-                dict(parse_qsl(query, strict_parsing=True)) if query else {}
-            )
+            options: Mapping[str, Any] = _options.load(dict(parse_qsl(query, strict_parsing=True))) if query else {}
         except (ValidationError, ValueError):
             raise ModelNotFound(
                 f"The model {self.name + '/' + model[:100]!r} does not exist. The built-in provider has 'echo', with "
