@@ -121,7 +121,8 @@ class Reader(io.RawIOBase):
         while (left := min(give_up, self._until) - time.monotonic()) > 0:
             brisk = left if self._client is None else min(left, _BRISK)
             self._sock.settimeout(brisk)
-            give_way()  # a provider whose bytes are always there already must not keep the others waiting
+            if self._size:
+                give_way()  # a provider whose bytes are always there already must not keep the others waiting
             try:
                 with self._guard(brisk):
                     count = self._count(self._sock.recv_into(buffer))
