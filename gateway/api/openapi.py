@@ -60,7 +60,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 
 _HEADERS: dict[str, tuple[str, str]] = {
     "X-Request-ID": ("string", "The request's id, as in the gateway's log."),
-    "x-gateway-model": ("string", "`provider/model` that answered."),
+    "x-gateway-model": ("string", "`provider/model` that answered, or failed to."),
     "x-gateway-cache": ("string", "`hit`, `miss`, or `bypass` where the cache is off or was not to be read."),
     "x-gateway-attempts": ("integer", "Calls to providers that it took."),
     "x-gateway-overhead-ms": ("number", "The gateway's own share of the time."),
@@ -210,7 +210,7 @@ def _failure(status: int, errors: set[type[GatewayError]]) -> dict[str, Any]:
     schema: Any = ErrorSchema
     if ProviderRefused in errors:
         reasons.append("the provider's own answer where it refuses the request")
-        schema = {"anyOf": [ErrorSchema, {"type": "object"}]}
+        schema = {"anyOf": [ErrorSchema, {"type": ["object", "array"]}]}
     return {
         "description": f"{HTTPStatus(status).phrase}: {', '.join(reasons)}",
         "content": _content(schema),

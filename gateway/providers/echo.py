@@ -117,8 +117,9 @@ class Echo:
             text = text if tokens is None else filler(tokens, digest(text))
             said = self._said(asked, _formatted(text, asked.get("response_format") or {}))
         number = _number(asked, "n", 1, _MOST_CHOICES)
-        _check_length(len(said.text) * number)
-        surety = None if said.tool else logprobs(asked, said.text, chat=True)
+        length = len(said.text) * number
+        _check_length(length)
+        surety = None if said.tool else logprobs(asked, said.text, length, chat=True)
         choices = []
         for index in range(number):
             message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None}
@@ -138,7 +139,7 @@ class Echo:
             text = prompt + said.text if asked.get("echo") else said.text
             spent, length = spent + self._tokens(said) * number, length + len(text) * number
             _check_length(length)
-            surety = logprobs(asked, text, chat=False)
+            surety = logprobs(asked, text, length, chat=False)
             choices += [_choice(len(choices) + more, said, {"text": text}, surety) for more in range(number)]
             give_way()
         return self._with_usage(request, choices, spent)

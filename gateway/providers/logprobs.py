@@ -8,21 +8,27 @@ from collections.abc import Mapping
 from typing import Any
 
 _WORD = re.compile(r"\s*\S+|\s+")
-_MOST_WORDS = 100_000  # each takes about a kilobyte of memory
+_MOST_CHARACTERS = 100_000  # of all choices together; a word takes up to a kilobyte of memory
 
 
-def logprobs(asked: Mapping[str, Any], text: str, chat: bool) -> dict[str, Any] | None:
-    """The `logprobs` of a choice that says `text`; None where the request does not ask for them.
+def logprobs(asked: Mapping[str, Any], text: str, in_all: int, chat: bool) -> dict[str, Any] | None:
+    """The `logprobs` of a choice, or None where the request does not ask for them.
+
+    Args:
+        asked: the fields of the request.
+        text: what the choice says.
+        in_all: characters of this choice and of those before it.
+        chat: the shape is a chat completion's, not that of a completion.
 
     Raises:
-        ValueError: the text is too long for them.
+        ValueError: the answer is too long for them.
     """
     wanted = asked.get("logprobs")
     if wanted is None or wanted is False:
         return None
+    if in_all > _MOST_CHARACTERS:
+        raise ValueError(f"'logprobs' are only for answers of at most {_MOST_CHARACTERS} characters")
     words = _WORD.findall(text)
-    if len(words) > _MOST_WORDS:
-        raise ValueError(f"'logprobs' are only for answers of at most {_MOST_WORDS} words")
     if chat:
         return {"content": [_sure_of(word, bool(asked.get("top_logprobs"))) for word in words], "refusal": None}
     return {

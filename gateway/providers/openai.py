@@ -224,9 +224,9 @@ class OpenAIStream:
                         f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
                     )
                 yield block
-                if last == _DONE and self._transcript.malformed():
-                    raise _broke_off(self._provider, "an event is no JSON object")
                 if last == _DONE:
+                    if self._transcript.malformed():
+                        raise _broke_off(self._provider, "an event is no JSON object")
                     self._reply.finish(_LAST_BYTES)
                     return
                 if last is not None:

@@ -13,7 +13,9 @@ import orjson
 from gateway.model import Completion, ModelRequest, Operation, Usage
 from gateway.wire import sse
 
-MOST_CONTAINERS = 1_000_000  # of an answer, each some 60 bytes of memory; counted in its text too, which has fewer
+# Of an answer, each 60 to 200 bytes of memory; counted in its text, strings included. 16,000 tokens with 20 logprobs
+# each have 700,000.
+MOST_CONTAINERS = 1_000_000
 MOST_VALUES = 4_000_000
 _MOST_TOKENS = 1_000_000_000  # more in one call is not credible
 

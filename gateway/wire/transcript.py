@@ -179,8 +179,9 @@ def _is_piece_of(old: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
 
 def _cut_audio(choice: Mapping[str, Any]) -> bool:
     """Whether a choice's sound came in pieces whose base64 cannot simply be joined."""
-    audio = choice.get("message", {}).get("audio") or {}
-    return "=" in audio.get("data", "").rstrip("=")
+    audio = choice.get("message", {}).get("audio")
+    data = audio.get("data") if isinstance(audio, dict) else None
+    return isinstance(data, str) and "=" in data.rstrip("=")
 
 
 def _parts(said: Any) -> list[Any]:

@@ -198,8 +198,9 @@ def test_whatever_a_provider_says_against_a_request_is_described(
 ) -> None:
     client = make_app(OPENAI_BASE_URL=upstream.base_url, MODEL_NAME="gpt-4o").test_client()
     for status in range(400, 500):
-        upstream.script = answers({"detail": "a shape of its own"}, status, {"retry-after": "1"})
-        check(post(client), document, "/inference", "post")
+        for body in ({"detail": "a shape of its own"}, [{"error": {}}], b"no JSON"):
+            upstream.script = answers(body, status, {"retry-after": "1"})
+            check(post(client), document, "/inference", "post")
 
 
 def test_every_error_of_the_tree_is_described_somewhere(document: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.conftest import KEY
-from tests.fakes.upstream import Upstream, answers, completion
+from tests.fakes.upstream import Received, Upstream, answers, completion, sending
 
 MakeApp = Callable[..., Flask]
 GOOD = {"x-api-key": KEY}
@@ -161,7 +161,7 @@ def test_a_stream_that_cannot_begin_is_an_error_like_any_other(vendor: FlaskClie
 def test_a_client_that_leaves_before_anything_came_has_its_prompt_counted(
     stream: bool, vendor: FlaskClient, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upstream.script = lambda connection, request: bool(time.sleep(2))
+    upstream.script = sending([b""], pause=2, stay=False)
     here, there = socket.socketpair()
     there.close()
     with here:
@@ -194,7 +194,12 @@ def test_a_refusal_that_comes_after_a_sign_of_life_still_says_what_the_provider_
 ) -> None:
     monkeypatch.setattr("gateway.services.relay.HEARTBEAT", 0.1)
     refuse = answers({"error": {"message": "no such tool", "param": "tools"}}, 400)
-    upstream.script = lambda connection, request: time.sleep(0.3) or refuse(connection, request)
+
+    def slowly(connection: socket.socket, request: Received) -> bool:
+        time.sleep(0.3)
+        return refuse(connection, request)
+
+    upstream.script = slowly
     response = streamed(vendor, "/v1/chat/completions", CHAT)
     assert (response.status_code, response.headers["x-gateway-cache"]) == (200, "bypass")
     assert response.text.startswith(": ping\n\n")

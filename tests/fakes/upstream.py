@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -124,6 +124,18 @@ def answers(body: Any, status: int = 200, headers: dict[str, str] | None = None)
     def script(connection: socket.socket, request: Received) -> bool:
         connection.sendall(response(raw, status, headers))
         return True
+
+    return script
+
+
+def sending(pieces: Iterable[bytes], pause: float = 0, stay: bool = True) -> Script:
+    """Sends these pieces, whatever it is asked, and a pause after each; whether the connection stays open then."""
+
+    def script(connection: socket.socket, request: Received) -> bool:
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(pause)
+        return stay
 
     return script
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +11,6 @@ from gateway.config.settings import ProviderSettings
 from gateway.errors import GatewayError
 from gateway.providers.connection import Deadlines
 from gateway.providers.http import Transport
-from tests.fakes.upstream import Received, Script
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
@@ -27,18 +25,6 @@ def transport(base_url: str, **settings: object) -> Transport:
 def within(total: float = 5, **others: float) -> Deadlines:
     first_by = time.monotonic() + others.pop("first_byte") if "first_byte" in others else None
     return Deadlines(others.pop("connect", 2), time.monotonic() + total, first_by, **others)
-
-
-def sending(pieces: Iterable[bytes], pause: float = 0, stay: bool = True) -> Script:
-    """Sends these pieces, whatever it is asked, and a pause after each; whether the connection stays open then."""
-
-    def script(connection: socket.socket, request: Received) -> bool:
-        for piece in pieces:
-            connection.sendall(piece)
-            time.sleep(pause)
-        return stay
-
-    return script
 
 
 def failure_after(call: Callable[[], object]) -> tuple[GatewayError, float]:

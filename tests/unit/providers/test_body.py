@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import UpstreamError, UpstreamTimeout
 from gateway.providers.body import Chunks
-from tests.fakes.upstream import Received, Upstream, answers, sends
-from tests.unit.providers.calls import HEAD, PATH, sending, transport, within
+from tests.fakes.upstream import Received, Upstream, answers, sending, sends
+from tests.unit.providers.calls import HEAD, PATH, transport, within
 
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 

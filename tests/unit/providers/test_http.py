@@ -11,8 +11,8 @@ import pytest
 
 from gateway.config.secrets import Secret
 from gateway.errors import ConnectTimeout, StaleConnection, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from tests.fakes.upstream import Upstream, answers, sends
-from tests.unit.providers.calls import HEAD, PATH, failure_after, sending, transport, within
+from tests.fakes.upstream import Upstream, answers, sending, sends
+from tests.unit.providers.calls import HEAD, PATH, failure_after, transport, within
 
 
 def test_a_call_arrives_whole_with_its_headers_and_credential(upstream: Upstream) -> None:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gateway.errors import GatewayError, UpstreamError
+from gateway.errors import AnswerTooLarge, GatewayError, UpstreamError
 from gateway.providers import connection as connections
 from tests.fakes.upstream import Received, Upstream, response, sends
 from tests.unit.providers.calls import HEAD, PATH, failure_after, transport, within
@@ -75,12 +75,15 @@ def test_a_content_length_that_is_no_number_never_crashes(length: str, upstream:
 
 
 @pytest.mark.parametrize(
-    ("start", "again"),
-    [(b"", b"HTTP/1.1 100 C\r\n\r\n"), (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n")],
+    ("start", "again", "expected"),
+    [
+        (b"", b"HTTP/1.1 100 C\r\n\r\n", UpstreamError),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n", AnswerTooLarge),
+    ],
     ids=["informational answers", "chunks of a byte"],
 )
 def test_endless_framing_is_cut(
-    start: bytes, again: bytes, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    start: bytes, again: bytes, expected: type[GatewayError], upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def endless(connection: socket.socket, request: Received) -> bool:
         connection.sendall(start)
@@ -90,4 +93,4 @@ def test_endless_framing_is_cut(
     upstream.script = endless
     monkeypatch.setattr(connections, "MAX_REPLY_BYTES", 200_000)
     error, _ = failure_after(lambda: transport(upstream.base_url).send(PATH, b"{}", {}, within(20)).read())
-    assert isinstance(error, UpstreamError)
+    assert type(error) is expected

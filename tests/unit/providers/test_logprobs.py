@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import ProviderRefused
+from gateway.model import ModelRequest
 from gateway.providers import logprobs
 from tests.unit.providers.offline_calls import asking, body, complete, saying
 
@@ -36,8 +37,16 @@ def test_who_does_not_ask_gets_none(asked: dict[str, object]) -> None:
     assert body(saying("one", **asked))["choices"][0]["logprobs"] is None
 
 
-def test_an_answer_that_is_too_long_for_them_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logprobs, "_MOST_WORDS", 2)
+@pytest.mark.parametrize(
+    "request_",
+    [saying("one two three", logprobs=True), saying("one", n=3, logprobs=True),
+     asking("completions", {"prompt": ["one", "two", "three"], "logprobs": 1})],
+    ids=["long", "several", "prompts"],
+)  # fmt: skip
+def test_an_answer_that_is_too_long_for_them_is_refused(
+    request_: ModelRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logprobs, "_MOST_CHARACTERS", 8)
     with pytest.raises(ProviderRefused) as caught:
-        complete(saying("one two three", logprobs=True))
-    assert b"at most 2 words" in (caught.value.body or b"")
+        complete(request_)
+    assert b"at most 8 characters" in (caught.value.body or b"")

@@ -14,8 +14,7 @@ import pytest
 from gateway.errors import ClientLeft, UpstreamTimeout
 from gateway.model import Usage
 from gateway.providers import openai
-from tests.fakes.upstream import Received, Upstream
-from tests.unit.providers.calls import sending
+from tests.fakes.upstream import Received, Upstream, sending
 from tests.unit.providers.streams import (
     ASKED,
     CALL,

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from gateway.errors import ProviderRefused, UpstreamError
 from gateway.model import Usage
 from gateway.providers import openai
-from tests.fakes.upstream import Upstream, answers, completion
-from tests.unit.providers.calls import sending
+from tests.fakes.upstream import Upstream, answers, completion, sending
 from tests.unit.providers.streams import (
     ASKED,
     DONE,
