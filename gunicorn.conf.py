@@ -73,6 +73,7 @@ limit_request_field_size = 8190
 on_starting = arbiter.Master.take_over
 when_ready = master.greet
 pre_request = our_worker.before_request
+post_worker_init = our_worker.begin
 
 
 def pre_fork(server, worker):
@@ -90,7 +91,7 @@ def worker_exit(server, worker):
         return  # Gunicorn calls it in the master too, for workers that it did not see die
     if os.getppid() != worker.ppid:  # the master is dead and cannot
         metric_files.remove()
-    our_worker.leave()
+    our_worker.leave(worker)
 
 
 def child_exit(server, worker):

@@ -7,7 +7,11 @@ from collections.abc import Callable, Mapping
 from flask import Flask
 
 from gateway.accounting import prices, tokens
+from gateway.accounting.bounds import Bounds
 from gateway.accounting.costs import Costs
+from gateway.accounting.keeper import Keeper
+from gateway.accounting.ledger import Ledger
+from gateway.accounting.reports import summary
 from gateway.api import docs, errors, health, hooks, inference, openai
 from gateway.api import metrics as metrics_api
 from gateway.auth.static_keys import StaticKeys
@@ -21,11 +25,17 @@ from gateway.model import State
 from gateway.providers import registry
 from gateway.providers.base import Provider
 from gateway.routing.router import Router
-from gateway.services.attempt import Books
+from gateway.services.books import Books
 from gateway.services.health import Health
 from gateway.services.inference import Inference
+from gateway.stores import StoreError
+from gateway.stores.ledger.owners import Owners
+from gateway.stores.ledger.sqlite import SqliteDatabase
 from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
+from gateway.telemetry.sums import Sums
+
+LEDGER, KEEPER = "ledger", "keeper"  # among the application's extensions
 
 
 def create_app(settings: Settings) -> Flask:
@@ -49,11 +59,15 @@ def create_app(settings: Settings) -> Flask:
     router.check()
     metrics = Metrics(_model_label(settings, catalogue))
     checks: dict[str, State] = {f"provider:{name}": "ok" for name in settings.providers}
+    checks["ledger"] = "ok"
     checks["tokenizers"] = "ok" if counter.exact else "degraded"
     checks["configuration"] = "degraded" if snapshot.reload_error else "ok"
     if settings.cache_ttl:
         checks["cache"] = "ok"
     state = Health(checks)
+    ledger = _ledger(settings, metrics, state)
+    costs = Costs(settings, catalogue, metrics.unpriced)
+    caps = {name: model.max_output_tokens for name, model in settings.models.items() if model.max_output_tokens}
     providers = registry.build(settings.providers, counter.count, counter.count_prompt)
     _check_built_in(router, providers, settings)
     service = Inference(
@@ -65,8 +79,10 @@ def create_app(settings: Settings) -> Flask:
             failed=lambda: metrics.degraded("cache"),
             state=state.cache,
         ),
-        Books(Costs(settings, catalogue, metrics.unpriced), counter, metrics, state, keep_prompts=settings.log_prompts),
+        Books(ledger, Bounds(caps, costs.window, counter), costs, counter, metrics, state, settings.log_prompts),
     )
+    app.extensions[LEDGER] = ledger
+    app.extensions[KEEPER] = Keeper(ledger, settings.keep_days, failed=lambda: state.ledger(works=False))
 
     LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))
     metrics.init_app(app)
@@ -78,6 +94,25 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(metrics_api.blueprint(metrics))
     app.register_blueprint(docs.blueprint())
     return app
+
+
+def _ledger(settings: Settings, metrics: Metrics, state: Health) -> Ledger:
+    def committed(seconds: float | None) -> None:
+        state.ledger(works=seconds is not None)
+        if seconds is not None:
+            metrics.committed(seconds)
+
+    database = SqliteDatabase(settings.data_dir)
+    ledger = Ledger(database, Owners(settings.data_dir), settings.help_url, committed)
+
+    def sums() -> Sums | None:
+        try:
+            return ledger.read(summary)
+        except StoreError:
+            return None
+
+    metrics.show(sums)
+    return ledger
 
 
 def _check_built_in(router: Router, providers: Mapping[str, Provider], settings: Settings) -> None:
@@ -101,7 +136,7 @@ def _model_label(settings: Settings, catalogue: prices.Catalogue) -> Callable[[s
     def label(provider: str, model: str) -> str:
         if f"{provider}/{model}" in configured:
             return model
-        vendor = vendors[provider]
+        vendor = vendors.get(provider)
         listed = catalogue.listed(vendor.prices, model) if vendor and vendor.prices else None
         return listed or OTHER
 

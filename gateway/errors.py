@@ -16,8 +16,12 @@ attempt at the same target or the next one can help; the message is written for 
     │   ├── UnsupportedExpectation     417 unsupported_expectation
     │   ├── HeadersTooLarge      431 headers_too_large
     │   └── UnsupportedTransferCoding  501 unsupported_transfer_coding
+    ├── InsufficientQuota        429 insufficient_quota: a limit is spent
+    ├── BudgetHeld               429 budget_held: calls in flight hold what is left of it
+    ├── LedgerUnavailable        503 ledger_unavailable
     ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
     ├── UpstreamError            502 upstream_error
+    │   ├── ProviderFailed       502 it said so itself, with a 5xx or a 429
     │   ├── CredentialRefused    502 the gateway's own, which only its operator can mend
     │   ├── AnswerTooLarge       502 more than the gateway takes; bought all the same
     │   ├── UpstreamUnreachable  502 not connected: nothing was sent
@@ -30,6 +34,9 @@ attempt at the same target or the next one can help; the message is written for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class GatewayError(Exception):
     """A failure that the client is told about.
@@ -40,8 +47,10 @@ class GatewayError(Exception):
         code: one of the class's `other_codes` instead of its `code`.
         retry_after: seconds after which another try may succeed.
         detail: what only the operator's log may say.
+        limit: which limit refused, as the client is told.
 
     Attributes:
+        may_be_billed: of a provider's failure: it may have done the work, and nobody knows how much.
         upstream_request_id: the provider's own id of the call that failed.
     """
 
@@ -50,6 +59,7 @@ class GatewayError(Exception):
     other_codes: tuple[str, ...] = ()  # of a class that serves several
     type = "server_error"
     retryable = False
+    may_be_billed = False
     client_may_retry: bool | None = None  # None leaves it to the client, which goes by the status
     upstream_request_id: str | None = None
     default_message = "The gateway failed to handle this request. Quote the request id when you report it."
@@ -62,6 +72,7 @@ class GatewayError(Exception):
         code: str | None = None,
         retry_after: int | None = None,
         detail: str | None = None,
+        limit: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message or self.default_message)
         self.message = message or self.default_message
@@ -69,10 +80,12 @@ class GatewayError(Exception):
         self.code = code or type(self).code
         self.retry_after = retry_after
         self.detail = detail
+        self.limit = limit
 
-    def describe(self) -> dict[str, str | None]:
+    def describe(self) -> dict[str, Any]:
         """What the client is told, as OpenAI's errors have it."""
-        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        told = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {**told, "limit": self.limit} if self.limit else told
 
 
 class InvalidRequest(GatewayError):
@@ -171,6 +184,28 @@ class UnsupportedTransferCoding(InvalidHttp):
     default_message = "Of transfer codings only 'chunked' is supported."
 
 
+class InsufficientQuota(GatewayError):
+    status = 429
+    code = "insufficient_quota"
+    type = "insufficient_quota"
+    client_may_retry: bool | None = False
+
+
+class BudgetHeld(GatewayError):
+    status = 429
+    code = "budget_held"
+    type = "insufficient_quota"
+
+
+class LedgerUnavailable(GatewayError):
+    status = 503
+    code = "ledger_unavailable"
+    default_message = "The gateway cannot write down what calls cost at the moment, and so makes none."
+
+    def __init__(self, message: str | None = None, **others: Any) -> None:
+        super().__init__(message, **{"retry_after": 1, **others})
+
+
 class ProviderRefused(GatewayError):
     """The provider's own 4xx about the request, passed on byte for byte.
 
@@ -194,9 +229,15 @@ class UpstreamError(GatewayError):
     status = 502
     code = "upstream_error"
     retryable = True
+    may_be_billed = True
+
+
+class ProviderFailed(UpstreamError):
+    may_be_billed = False
 
 
 class CredentialRefused(UpstreamError):
+    may_be_billed = False
     client_may_retry: bool | None = False
 
 
@@ -208,11 +249,11 @@ class AnswerTooLarge(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    pass
+    may_be_billed = False
 
 
 class StaleConnection(UpstreamError):
-    pass
+    may_be_billed = False
 
 
 class UpstreamTimeout(GatewayError):
@@ -220,21 +261,31 @@ class UpstreamTimeout(GatewayError):
 
     status = 504
     code = "upstream_timeout"
+    may_be_billed = True
     client_may_retry: bool | None = False
 
 
 class ConnectTimeout(UpstreamTimeout):
+    may_be_billed = False
     retryable = True
     client_may_retry = None
 
 
 class ClientLeft(GatewayError):
-    """The client closed its connection. The status is nginx's, for the log alone."""
+    """The client closed its connection. The status is nginx's, for the log alone.
+
+    Args:
+        may_be_billed: False where the provider had not been sent anything yet.
+    """
 
     status = 499
     code = "client_left"
     type = "invalid_request_error"
     default_message = "The client closed the connection before the answer was there."
+
+    def __init__(self, may_be_billed: bool = True) -> None:
+        super().__init__()
+        self.may_be_billed = may_be_billed
 
 
 class CutOff(GatewayError):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Operation = Literal["chat", "completions", "embeddings"]
-UsageSource = Literal["provider", "counted", "cache"]
+UsageSource = Literal["provider", "counted", "bound", "cache"]
 State = Literal["ok", "degraded", "down"]  # of one thing that the gateway depends on
-Status = Literal["ready", "degraded", "draining"]  # of the gateway
+Status = Literal["ready", "degraded", "draining", "unavailable"]  # of the gateway
 
 NANO_PER_USD = 1_000_000_000
 
@@ -51,6 +51,12 @@ class ModelRequest:
     def choices(self) -> int:
         """How many answers it asks for, for each prompt."""
         return 0 if self.operation == "embeddings" else self.asked.get("n") or 1
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """The fields of it that cap each choice's tokens, as the client set them."""
+        names = ("max_completion_tokens", "max_tokens")
+        return {name: self.asked[name] for name in names if self.asked.get(name) is not None}
 
     @property
     def include_usage(self) -> bool:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from gateway.accounting.prices import FREE, Catalogue, Price, own_price
 from gateway.config import Settings
 from gateway.config.vendors import VENDORS
-from gateway.model import Target, Usage
+from gateway.model import Target
 
 log = logging.getLogger(__name__)
 
+_OFFLINE_WINDOW = 131_072  # tokens; the built-in provider repeats what it is told
 _MOST_TOLD = 1000  # names kept so as to tell of each once; a client may ask a provider for any
 
 
@@ -31,22 +32,13 @@ class Costs:
         self._unpriced = unpriced
         self._told: set[str] = set()
 
-    def of(self, usage: Usage, target: Target, alias: str | None) -> int | None:
-        """The cost in nano-USD, or None where no price is known.
+    def price(self, target: Target, alias: str | None) -> Price | None:
+        """The price of one answer's tokens, or None where none is known.
 
         Args:
-            usage: the tokens.
-            target: who answered.
+            target: who answers.
             alias: the name under `models:` that led to it, or None.
         """
-        price = self.price(target, alias)
-        if price is None:
-            self._tell(target)
-            return None
-        return price.cost(usage)
-
-    def price(self, target: Target, alias: str | None) -> Price | None:
-        """The price of one answer's tokens, or None where none is known; `target` and `alias` as for `of`."""
         if alias in self._own:
             return self._own[alias]
         kind = self._kinds[target.provider]
@@ -55,7 +47,16 @@ class Costs:
         provider_id = VENDORS[kind].prices
         return self._catalogue.price(provider_id, target.model) if provider_id else None
 
-    def _tell(self, target: Target) -> None:
+    def window(self, target: Target) -> int | None:
+        """The model's context window in tokens, or None where the catalogue does not know it."""
+        kind = self._kinds[target.provider]
+        if kind == "offline":
+            return _OFFLINE_WINDOW
+        provider_id = VENDORS[kind].prices
+        return self._catalogue.window(provider_id, target.model) if provider_id else None
+
+    def tell_unpriced(self, target: Target) -> None:
+        """Count an answer without a price, and tell the operator once of each model."""
         self._unpriced(target.provider, target.model)
         name = str(target)
         if name not in self._told and len(self._told) < _MOST_TOLD:

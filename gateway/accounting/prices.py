@@ -5,12 +5,13 @@ The prices are genai-prices' offline catalogue under the operator's own of `mode
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.model import NANO_PER_USD, Usage
 
@@ -51,6 +52,10 @@ class Rate:
                 rate = tier
         return rate
 
+    def dearest(self, prompt_tokens: int) -> int:
+        """The highest rate that a prompt of at most so many tokens can pay; a tier may be cheaper than the base."""
+        return max([self.base, *(tier for start, tier in self.tiers if prompt_tokens > start)])
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -80,8 +85,40 @@ class Price:
         total = self.request + sum(tokens * rate.at(prompt) for tokens, rate in parts if tokens)
         return -(-total // _PER_NANO)
 
+    def bound(self, prompt: int, completion: int) -> int:
+        """The most that a call with no more tokens than these can cost, in nano-USD.
+
+        Every token is taken at the dearest rate of its class, over all tiers that a prompt so long may reach.
+        """
+        taken = max(rate.dearest(prompt) for rate in (self.input, self.cached_input, self.cache_write) if rate)
+        given = max(rate.dearest(prompt) for rate in (self.output, self.reasoning) if rate)
+        return -(-(self.request + prompt * taken + completion * given) // _PER_NANO)
+
+    @property
+    def free(self) -> bool:
+        """No call can ever cost anything."""
+        rates = (self.input, self.output, self.cached_input, self.cache_write, self.reasoning)
+        return not self.request and not any(rate.base or any(tier for _, tier in rate.tiers) for rate in rates if rate)
+
 
 FREE = Price()
+
+
+@lru_cache(_MEMO)
+def written(price: Price) -> str:
+    """The unit prices as the ledger keeps them: JSON, USD per million tokens by kind; a tier as [tokens, price]."""
+    kinds = {name: getattr(price, name) for name in ("input", "cached_input", "cache_write", "output", "reasoning")}
+    told: dict[str, Any] = {
+        name: [_usd(rate.base), *([start, _usd(tier)] for start, tier in rate.tiers)] if rate.tiers else _usd(rate.base)
+        for name, rate in kinds.items()
+        if rate
+    }
+    return json.dumps(told | ({"request": _usd(price.request)} if price.request else {}))
+
+
+def _usd(scaled: int) -> str:
+    """Units of 10⁻¹⁸ USD as plain decimal USD."""
+    return format(Decimal(scaled).scaleb(-18).normalize(), "f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +142,7 @@ class Catalogue:
         self._providers = {provider.id: provider for provider in providers}
         self._find = lru_cache(_MEMO)(self._compile)
         self.listed = lru_cache(_MEMO)(self._listed)
+        self.window = lru_cache(_MEMO)(self._window)
 
     def lists(self, provider_id: str, model: str) -> bool:
         """Whether the catalogue has `model` among this provider's own."""
@@ -115,6 +153,12 @@ class Catalogue:
         provider = self._providers.get(provider_id)
         found = provider.find_model(model) if provider else None
         return found.id if found else None
+
+    def _window(self, provider_id: str, model: str) -> int | None:
+        """The context window of this provider's `model` in tokens, or None where the catalogue does not have it."""
+        provider = self._providers.get(provider_id)
+        found = provider.find_model(model, all_providers=self._all) if provider else None
+        return found.context_window if found else None
 
     def price(self, provider_id: str, model: str, now: datetime | None = None) -> Price | None:
         """The price in force at `now` (UTC), or None where the catalogue has none."""

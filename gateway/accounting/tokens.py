@@ -30,6 +30,7 @@ _RANK_FILES = {
     ),
 }
 _CL100K = re.compile(r"(?:^|/)(?:gpt-4(?!o|\.1|\.5)|gpt-3\.5|gpt-35|text-embedding)")
+_KNOWN = re.compile(r"(?:chatgpt-|gpt-[345]|gpt-35|o\d|text-embedding-)")  # names whose tokenizer is one of ours
 _BYTES_PER_TOKEN = 4  # measured on o200k: prose 4.8, code 4.5, Chinese 4.1
 _PIECE = 50_000  # characters, about 3 ms; tiktoken panics at a million spaces in one text
 _MOST_COUNTED = 1_000_000  # characters, about 60 ms, and a second for text made to be slow
@@ -66,6 +67,14 @@ class TokenCounter:
         if sum(map(len, texts)) > _PIECE:
             texts = ["".join(texts)]  # a few tokens less, and not a second of everybody's time
         return framing + numbers + sum(self.count(text, model) for text in texts)
+
+    def most(self, text: str, model: str) -> int | None:
+        """The most tokens that `text` can be, by the model's own tokenizer; None where that is not known to be one of
+        ours, or the text is too long to be counted for nothing."""
+        if not self._encodings or not _KNOWN.match(model) or len(text) > _MOST_COUNTED:
+            return None
+        pieces = -(-len(text) // (_PIECE // 2))  # each cut may hide a token or two
+        return self.count(text, model) + 4 * pieces
 
     def count_generated(self, completion: Completion, model: str = "") -> int:
         """The tokens that a model made; what was not kept of them is taken to be like the rest."""

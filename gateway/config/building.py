@@ -96,6 +96,7 @@ def models(entries: Mapping[str, Any]) -> dict[str, ModelSettings]:
             fallback=tuple(entry.get("fallback", ())),
             price=entry.get("price"),
             strict=entry.get("strict", False),
+            max_output_tokens=entry.get("max_output_tokens"),
         )
         for name, entry in entries.items()
     }

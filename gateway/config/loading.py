@@ -13,7 +13,7 @@ from marshmallow import ValidationError
 
 from gateway.config import building, environment, schema
 from gateway.config.secrets import Redactor, Secret
-from gateway.config.settings import SLOW_CLIENTS, ConfigError, Mistakes, ProviderSettings, Settings
+from gateway.config.settings import KEEP_DAYS, SLOW_CLIENTS, ConfigError, Mistakes, ProviderSettings, Settings
 from gateway.config.yaml_file import read_yaml
 
 DEFAULT_FILE = "gateway.yaml"
@@ -82,6 +82,8 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         data_dir=directory / values["data_dir"],
         redis_url=Secret(values["redis_url"]) if values["redis_url"] else None,
         cache_ttl=content.get("cache", {}).get("ttl", 0) if values["cache_ttl"] is None else values["cache_ttl"],
+        keep_days=content.get("ledger", {}).get("keep_days", KEEP_DAYS),
+        help_url=content.get("help_url"),
         trusted_proxies=tuple(values["trusted_proxies"]),
         metrics_token=Secret(values["metrics_token"]) if values["metrics_token"] else None,
         key_file=None if environ.get("API_KEY") else dotenv.resolve(),

@@ -25,7 +25,7 @@ PRICE_DECIMALS = 12
 
 # Settings that are documented for later versions: accepted, so that one file serves, and named at start.
 NOT_IN_FORCE = ("retry", "breaker")
-NOT_IN_FORCE_OF_MODEL = ("max_output_tokens", "affinity", "on_unsupported")
+NOT_IN_FORCE_OF_MODEL = ("affinity", "on_unsupported")
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.IGNORECASE)
 _REFERENCE = r"^\$\{.+\}$"
@@ -58,6 +58,11 @@ def _url(value: str) -> None:
         raise ValidationError("must be an address such as https://host/v1")
     if parts.query or parts.fragment:
         raise ValidationError("must not hold '?' or '#'")
+
+
+def _help_url(value: str) -> None:
+    if not re.fullmatch(r"https?://[!-~]{1,2000}", value):
+        raise ValidationError("must be an address such as https://host/path")
 
 
 def _base_url(value: str) -> None:
@@ -168,6 +173,12 @@ class CacheSchema(_Section):
     ttl = WholeNumber(validate=validate.Range(min=0, max=LONGEST_TTL), metadata={"description": "seconds; 0 is off"})
 
 
+class LedgerSchema(_Section):
+    keep_days = WholeNumber(
+        validate=validate.Range(min=1, max=36_500), metadata={"description": "of its rows; the sums of each day stay"}
+    )
+
+
 class RetrySchema(_Section):
     attempts = WholeNumber(validate=validate.Range(min=1, max=5))
     budget_percent = WholeNumber(validate=validate.Range(min=0, max=100))
@@ -189,6 +200,10 @@ class FileSchema(_Section):
         values=fields.Nested(ModelSchema),
     )
     cache = fields.Nested(CacheSchema)
+    ledger = fields.Nested(LedgerSchema)
+    help_url = fields.String(
+        validate=_help_url, metadata={"description": "where users are sent whose limit is spent; part of the error"}
+    )
     retry = fields.Nested(RetrySchema)
     breaker = fields.Nested(BreakerSchema)
 

@@ -14,6 +14,7 @@ from gateway.config.secrets import Secret
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SLOW_CLIENTS = "gthread: each slow client holds one of its threads; put a proxy that buffers requests in front of it"
+KEEP_DAYS = 400  # of the ledger's rows: a year, and a month to look back on it
 LONGEST_TTL = 31_536_000  # seconds: a year
 SHORTEST_CREDENTIAL = 16  # characters of a header's value; a shorter one is a label
 
@@ -118,12 +119,14 @@ class TargetSettings:
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """A name that clients ask for. `price` is USD per million tokens by kind of token, or None for the catalogue's;
-    `strict` refuses fields of a request that its dialect does not document."""
+    `strict` refuses fields of a request that its dialect does not document; `max_output_tokens` is the longest answer
+    where a hard limit bears on a call."""
 
     targets: tuple[TargetSettings, ...]
     fallback: tuple[str, ...] = ()
     price: Mapping[str, Decimal] | None = None
     strict: bool = False
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,8 @@ class Settings:
         data_dir: where embedded stores keep their files; made when first needed.
         redis_url: None for the embedded stores.
         cache_ttl: seconds for which an answer may be reused; 0 is never.
+        keep_days: days for which the ledger keeps its rows.
+        help_url: where users are sent whose limit is spent, or None.
         metrics_port: a port of their own for the metrics, or None.
         trusted_proxies: where an X-Forwarded-For is believed.
         drain_delay: seconds of serving on, marked as draining, between SIGTERM and the stop.
@@ -162,6 +167,8 @@ class Settings:
     data_dir: Path
     redis_url: Secret | None
     cache_ttl: int
+    keep_days: int
+    help_url: str | None
     metrics_token: Secret | None
     metrics_port: int | None
     trusted_proxies: tuple[Network, ...]

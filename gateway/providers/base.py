@@ -11,7 +11,7 @@ from typing import Protocol
 
 import orjson
 
-from gateway.errors import CredentialRefused, GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
+from gateway.errors import CredentialRefused, GatewayError, ProviderFailed, ProviderRefused, UpstreamTimeout
 from gateway.model import Completion, ModelRequest
 
 LONGEST_RETRY_AFTER = 60  # seconds of a provider's Retry-After that are handed on
@@ -27,12 +27,14 @@ class Call:
         attempt: 1 for the first attempt of a request.
         deadline: monotonic seconds at which the client stops waiting, or None.
         client: the client's connection, watched while a provider is silent; None where there is none.
+        cap: the most tokens that a choice of the answer may take, whatever the request says; None leaves it as asked.
     """
 
     id: str
     attempt: int
     deadline: float | None = None
     client: socket.socket | None = None
+    cap: int | None = None
 
     @property
     def expired(self) -> bool:
@@ -130,7 +132,7 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
     if status == 408:
         return UpstreamTimeout(f"The provider {provider!r} gave up waiting.", detail=detail)
     seconds = _seconds(retry_after)
-    return UpstreamError(f"The provider {provider!r} answered {status}.", retry_after=seconds, detail=detail)
+    return ProviderFailed(f"The provider {provider!r} answered {status}.", retry_after=seconds, detail=detail)
 
 
 def _is_json(body: bytes) -> bool:

@@ -168,10 +168,10 @@ class Transport:
             )
         except (requests.RequestException, HTTPError, OSError, Expired) as error:
             if call.client_left:
-                raise ClientLeft from error
+                raise ClientLeft(may_be_billed=call.connected) from error
             raise self._failure(error, call.connected, path) from error
         except HungUp:
-            raise ClientLeft from None
+            raise ClientLeft(may_be_billed=call.connected) from None
         finally:
             current.reset(token)
         return Reply(response, self._provider)

@@ -73,6 +73,8 @@ class OfflineProvider:
     def _begin(self, request: ModelRequest, model: str, call: Call, patience: _Patience) -> _Begun:
         """Wait until the answer begins, or fails to."""
         behaviour = self._named(model)
+        if call.cap is not None:
+            request = replace(request, asked={**request.asked, "max_completion_tokens": call.cap})
         try:
             answer = self._echo.answer(request, f"{self.name}/{model}", call.id, behaviour.tokens)
         except Unanswerable as error:

@@ -14,7 +14,14 @@ import orjson
 from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings, Timeouts
 from gateway.config.vendors import VENDORS
-from gateway.errors import AnswerTooLarge, GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
+from gateway.errors import (
+    AnswerTooLarge,
+    GatewayError,
+    ProviderFailed,
+    ProviderRefused,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from gateway.model import Completion, ModelRequest, Operation
 from gateway.providers.base import TICK, Call, Report, Stream, error_code, failure
 from gateway.providers.connection import MAX_STREAM_BYTES, Deadlines
@@ -109,25 +116,30 @@ class OpenAIProvider:
         headers = {"x-request-id": call.id, "x-gateway-attempt": str(call.attempt)}
         if request.stream:
             headers["accept"] = sse.MEDIA_TYPE
-        reply = self._transport.send(_PATHS[request.operation], self._body(request, model), headers, deadlines)
+        reply = self._transport.send(
+            _PATHS[request.operation], self._body(request, model, call.cap), headers, deadlines
+        )
         if not 200 <= reply.status < 300:
             raise self._failure(reply)
         return reply
 
-    def _body(self, request: ModelRequest, model: str) -> bytes:
+    def _body(self, request: ModelRequest, model: str, cap: int | None) -> bytes:
         """The request as it leaves: the client's own bytes where they are of this dialect, but for what we own."""
         owned: dict[str, Any] = {"model": model}
         if request.stream and self._vendor.usage_option:
             owned["stream_options"] = {**request.stream_options, "include_usage": True}
+        by_name = "max_completion_tokens" if _REASONING_MODEL.search(model) else "max_tokens"
+        own_cap = (self._vendor.output_cap or by_name) if request.operation == "chat" else "max_tokens"
+        if cap is not None:
+            owned |= dict.fromkeys(request.caps or (own_cap,), cap)
         if request.body is not None:
             return edited(request.body, owned)
-        asked = dict(request.asked)
+        asked = {**request.asked, **owned}
         if (most := asked.pop("max_tokens", None)) is not None:
-            by_name = "max_completion_tokens" if _REASONING_MODEL.search(model) else "max_tokens"
-            asked[self._vendor.output_cap or by_name] = most
+            asked[own_cap] = most
         if request.stream:
             asked["stream"] = True
-        return orjson.dumps({**owned, **asked})
+        return orjson.dumps(asked)
 
     def _failure(self, reply: Reply) -> GatewayError:
         try:
@@ -137,7 +149,7 @@ class OpenAIProvider:
         error = failure(self.name, reply.status, body, reply.headers.get("retry-after"))
         if isinstance(error, ProviderRefused) and error.body and self._quotes_a_credential(error.body):
             detail = f"status {reply.status}, its text quotes a credential of the gateway's"
-            error = UpstreamError(f"The provider {self.name!r} answered {reply.status}.", detail=detail)
+            error = ProviderFailed(f"The provider {self.name!r} answered {reply.status}.", detail=detail)
         error.upstream_request_id = self._request_id(reply.headers)
         return error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway.config.schema import OFFLINE
@@ -27,10 +27,16 @@ class Lists(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A target, and the name under `models:` that led to it (None where the client named the target itself)."""
+    """A target, and what led to it.
+
+    Attributes:
+        alias: the name under `models:`; None where the client named the target itself.
+        names: all names that limits of this call's model may have: as resolved, and of the fallback that it is.
+    """
 
     target: Target
     alias: str | None = None
+    names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.alias or ''} {self.target}"  # no name holds a space
@@ -78,11 +84,12 @@ class Router:
         name = name or self._default
         model = self._models.get(name)
         if model is None:
-            return [Candidate(self._target(name))]
+            return [self._direct(name)]
         found = list(self._of_model(name, model))
         for other in model.fallback:
             fallback = self._models.get(other)
-            found += self._of_model(other, fallback) if fallback else [Candidate(self._target(other))]
+            others = list(self._of_model(other, fallback)) if fallback else [self._direct(other)]
+            found += [replace(candidate, names=(name, *candidate.names)) for candidate in others]
         return found
 
     def strict(self, name: str | None) -> bool:
@@ -99,11 +106,16 @@ class Router:
         for priority in sorted({target.priority for target in model.targets}):
             tier = [target for target in model.targets if target.priority == priority]
             for target in self._shuffled(tier):
-                yield Candidate(Target(target.provider, target.model), alias=name)
+                yield Candidate(Target(target.provider, target.model), name, (name,))
 
     def _shuffled(self, targets: list[TargetSettings]) -> list[TargetSettings]:
         """A random order in which each target leads as often as its weight says (Efraimidis and Spirakis, 2006)."""
         return sorted(targets, key=lambda target: self._random.random() ** (1 / target.weight), reverse=True)
+
+    def _direct(self, name: str) -> Candidate:
+        """A target that the client names itself, with or without its provider."""
+        target = self._target(name)
+        return Candidate(target, names=tuple(dict.fromkeys((str(target), target.model, name))))
 
     def _target(self, name: str) -> Target:
         if _NAME.fullmatch(name):

@@ -21,6 +21,8 @@ from gateway.app import create_app
 from gateway.config import ConfigError, Settings, snapshot
 from gateway.config.settings import SLOW_CLIENTS
 from gateway.server.worker import ThreadWorker
+from gateway.stores import StoreError
+from gateway.stores.ledger.sqlite import SqliteDatabase
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import degraded_counter
 
@@ -47,8 +49,12 @@ def settings() -> Settings:
     first = not snapshot.loaded()
     try:
         current = snapshot.reload(_build)
+        if first:
+            SqliteDatabase(current.data_dir).prepare()
     except ConfigError as error:
         raise SystemExit("\n".join(error.mistakes)) from None
+    except StoreError as error:
+        raise SystemExit(f"DATA_DIR: {error}") from None
     if snapshot.reload_error:
         _degraded.labels("configuration").inc()
         log.error("not reloaded, the last good configuration stays in force: %s", snapshot.reload_error)

@@ -21,6 +21,7 @@ from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
 from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
 
 from gateway.api.body import linger
+from gateway.app import KEEPER, LEDGER
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
 from gateway.telemetry.logs import log_cut_requests, log_request
@@ -131,11 +132,21 @@ def install() -> None:
     )
 
 
-def leave() -> None:
-    """End this process with the code that it is about to end with, without the half second that Python takes to free
-    the price list and the tokenizers one object after the other."""
+def begin(worker: Worker) -> None:
+    """Have the ledger kept in order beside the requests, if this is our application."""
+    extensions = getattr(worker.wsgi, "extensions", {})
+    if KEEPER in extensions:
+        extensions[KEEPER].start()
+
+
+def leave(worker: Worker) -> None:
+    """Write down what is owed, and end this process with the code that it is about to end with, without the half second
+    that Python takes to free the price list and the tokenizers one object after the other."""
     leaving = sys.exc_info()[1]
     log_cut_requests()
+    extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
+    if LEDGER in extensions:
+        extensions[LEDGER].close()
     logging.shutdown()
     os._exit(leaving.code if isinstance(leaving, SystemExit) and isinstance(leaving.code, int) else 0)
 

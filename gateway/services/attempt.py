@@ -1,87 +1,62 @@
-"""One call of a provider, from its dispatch to its one settlement."""
+"""One call of a provider: held before its dispatch, settled once after it, whatever comes of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
 
-from gateway.accounting.costs import Costs
-from gateway.accounting.tokens import TokenCounter
-from gateway.errors import ClientLeft, GatewayError, UpstreamError, UpstreamTimeout
-from gateway.model import Answer, Completion, Usage
+from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout
+from gateway.model import Answer, Completion
 from gateway.providers.base import Call, Provider
 from gateway.routing.router import Candidate
+from gateway.services.books import Books, Entry
 from gateway.services.exchange import Exchange
-from gateway.services.health import Health
 from gateway.telemetry.logs import log_failed_attempt
-from gateway.telemetry.metrics import Metrics
-from gateway.wire.openai import prompt
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
-    """Where an attempt is written down.
-
-    Attributes:
-        costs: prices answers.
-        tokens: counts where a provider does not.
-        metrics: counts attempts.
-        health: is told how each provider's latest call ended.
-        keep_prompts: record prompts and answers for the log.
-    """
-
-    costs: Costs
-    tokens: TokenCounter
-    metrics: Metrics
-    health: Health
-    keep_prompts: bool
-
-    def write(self, exchange: Exchange, answer: Answer) -> Answer:
-        """Record what came of a request."""
-        record, completion, target = exchange.record, answer.completion, answer.target
-        record.model, record.provider, record.cached = target.model, target.provider, answer.cached
-        record.usage, record.cost_nano = answer.usage, answer.cost_nano
-        record.finish_reason = next(iter(completion.finish_reasons), None)
-        record.upstream_request_id = completion.upstream_request_id
-        if self.keep_prompts:
-            record.prompt = "\n".join(prompt(exchange.request)[0])
-            record.response = completion.text
-        return answer
-
-
 class Attempt:
-    """A call of `candidate`'s provider. It is sent once, and closed once, whatever comes of it.
+    """A call of `candidate`'s provider. It is held, sent and closed, each once, in this order.
 
     Args:
         books: where it is written down.
         exchange: the request that it is made for.
         candidate: who is to answer.
-        call: the call's id and bounds.
+        call_id: the request's, ours.
+        number: 1 for the first attempt of a request.
     """
 
-    def __init__(self, books: Books, exchange: Exchange, candidate: Candidate, call: Call) -> None:
+    def __init__(self, books: Books, exchange: Exchange, candidate: Candidate, call_id: str, number: int) -> None:
         self._books = books
         self._exchange = exchange
         self._candidate = candidate
-        self._call = call
+        self._entry = Entry(call_id, number, candidate)
+        self._call = Call(call_id, number, exchange.deadline, exchange.client)
+        self._sent = self._counted = time.monotonic()
+
+    def hold(self) -> None:
+        """Hold what it may cost. Raises what `Books.hold` does."""
+        target, record = self._candidate.target, self._exchange.record
+        record.model, record.provider = target.model, target.provider
+        self._books.hold(self._exchange, self._entry)
+        record.attempts = self._entry.number
+        self._call = replace(self._call, cap=self._entry.bound.cap)
         self._sent = self._counted = time.monotonic()
 
     def send(self, provider: Provider, send: Callable[..., T]) -> T:
         """Have `provider` answer by `send`, one of its methods. A failure ends the attempt and is raised."""
         target, record = self._candidate.target, self._exchange.record
-        record.model, record.provider = target.model, target.provider
         try:
             return send(provider, self._exchange.request, target.model, self._call)
-        except ClientLeft as error:
-            self.close(Completion(b""), error)  # the prompt was sent
-            raise
         except GatewayError as error:
             record.upstream_request_id = error.upstream_request_id
-            self._end(error)
+            self._lose(error, error.may_be_billed)
+            raise
+        except BaseException:
+            self._lose(GatewayError(), may_be_billed=True)
             raise
         finally:
             self._count_time()
@@ -97,7 +72,12 @@ class Attempt:
             The answer with its price.
         """
         self._end(error)
-        return self._books.write(self._exchange, self._priced(completion))
+        return self._books.settle(self._exchange, self._entry, completion, error)
+
+    def _lose(self, error: GatewayError, may_be_billed: bool) -> None:
+        """Settle a call without an answer: at its bound where the provider may bill it, and nobody knows how much."""
+        self._end(error)
+        self._books.lose(self._exchange, self._entry, error, may_be_billed)
 
     def _end(self, error: GatewayError | None) -> None:
         self._count_time()
@@ -115,15 +95,3 @@ class Attempt:
         now = time.monotonic()
         self._exchange.record.waited_seconds += now - self._counted
         self._counted = now
-
-    def _priced(self, completion: Completion) -> Answer:
-        target, tokens = self._candidate.target, self._books.tokens
-        reported = completion.usage
-        if reported and completion.generated and not reported.completion_tokens:
-            reported = None  # text that took no tokens: it did not look
-        usage = reported or Usage(
-            prompt_tokens=tokens.count_prompt(self._exchange.request, target.model),
-            completion_tokens=tokens.count_generated(completion, target.model),
-            source="counted",
-        )
-        return Answer(completion, usage, self._books.costs.of(usage, target, self._candidate.alias), target)

@@ -24,9 +24,15 @@ class Health:
         """Remember how the cache was found."""
         self._checks["cache"] = "ok" if works else "down"
 
+    def ledger(self, works: bool) -> None:
+        """Remember whether the latest transaction was committed."""
+        self._checks["ledger"] = "ok" if works else "down"
+
     def report(self) -> tuple[Status, dict[str, State]]:
         """The overall status, and the state of each dependency."""
         checks = dict(self._checks)
         if draining.begun():
             return "draining", checks
+        if checks["ledger"] == "down":
+            return "unavailable", checks
         return ("ready" if all(state == "ok" for state in checks.values()) else "degraded"), checks

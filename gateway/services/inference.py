@@ -10,9 +10,10 @@ from gateway.cache.responses import ResponseCache, Slot
 from gateway.concurrency import Task
 from gateway.errors import GatewayError, InvalidField, StaleConnection
 from gateway.model import Answer, Completion
-from gateway.providers.base import Call, Provider
+from gateway.providers.base import Provider
 from gateway.routing.router import MOST_ATTEMPTS, Candidate, Router
-from gateway.services.attempt import Attempt, Books
+from gateway.services.attempt import Attempt
+from gateway.services.books import Books
 from gateway.services.exchange import Exchange
 from gateway.services.relay import Opened, Relay, Writer
 from gateway.wire.replay import Replay
@@ -43,8 +44,8 @@ class Inference:
             GatewayError: the last target's failure, or the first that no other target can mend.
         """
         candidates, slot = self._look_up(exchange)
-        if kept := self._kept(exchange, slot):
-            return self._books.write(exchange, kept)
+        if kept := self._kept(exchange, candidates, slot):
+            return kept
         attempt, completion = self._attempt_each(exchange, candidates, lambda provider, *call: provider.complete(*call))
         return self._close(attempt, slot, completion)
 
@@ -61,8 +62,8 @@ class Inference:
         candidates, slot = self._look_up(exchange)
 
         def open_stream() -> Opened:
-            if kept := self._kept(exchange, slot):
-                return Opened(Replay(kept.completion), lambda _completion, _error: self._books.write(exchange, kept))
+            if kept := self._kept(exchange, candidates, slot):
+                return Opened(Replay(kept.completion), lambda _completion, _error: kept)
             attempt, stream = self._attempt_each(exchange, candidates, lambda provider, *call: provider.stream(*call))
             exchange.record.upstream_request_id = stream.upstream_request_id
             return Opened(stream, lambda completion, error: self._close(attempt, slot, completion, error))
@@ -83,23 +84,26 @@ class Inference:
         record.cache = "miss" if slot.policy.read else "bypass"
         return candidates, slot
 
-    def _kept(self, exchange: Exchange, slot: Slot) -> Answer | None:
+    def _kept(self, exchange: Exchange, candidates: list[Candidate], slot: Slot) -> Answer | None:
         kept = slot.get()
         if kept:
-            record = exchange.record
-            record.cache, record.model, record.provider = "hit", kept.target.model, kept.target.provider
+            exchange.record.cache = "hit"
+            bought_from = next(
+                (candidate for candidate in candidates if candidate.target == kept.target), candidates[0]
+            )
+            self._books.give_again(exchange, uuid.uuid4().hex, bought_from, kept)
         return kept
 
     def _attempt_each(
         self, exchange: Exchange, candidates: list[Candidate], send: Callable[..., T]
     ) -> tuple[Attempt, T]:
         """Try one candidate after the other; the attempt that succeeded is still to be closed."""
-        record, call_id = exchange.record, uuid.uuid4().hex
+        call_id, number = uuid.uuid4().hex, 0
         while True:
             candidate = candidates.pop(0)
-            record.attempts += 1
-            call = Call(call_id, record.attempts, exchange.deadline, exchange.client)
-            attempt = Attempt(self._books, exchange, candidate, call)
+            number += 1
+            attempt = Attempt(self._books, exchange, candidate, call_id, number)
+            attempt.hold()
             try:
                 return attempt, attempt.send(self._providers[candidate.target.provider], send)
             except GatewayError as error:
@@ -107,7 +111,7 @@ class Inference:
                     candidates.insert(0, candidate)  # nothing was answered: the same target, on another connection
                 elif error.retryable and candidates:
                     self._books.metrics.fallback()
-                if not error.retryable or not candidates or record.attempts == MOST_ATTEMPTS:
+                if not error.retryable or not candidates or number == MOST_ATTEMPTS:
                     raise
 
     def _close(self, attempt: Attempt, slot: Slot, completion: Completion, error: GatewayError | None = None) -> Answer:

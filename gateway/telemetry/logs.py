@@ -18,12 +18,14 @@ from pythonjsonlogger.json import JsonFormatter
 from gateway.config import Settings
 from gateway.config.secrets import Redactor, Secret
 from gateway.errors import CutOff
+from gateway.model import Usage
 from gateway.telemetry.record import RequestRecord
 
 in_flight: dict[int, RequestRecord] = {}  # requests that have no line yet
 
 _requests = logging.getLogger("gateway.request")
 _attempts = logging.getLogger("gateway.attempt")
+_ledger = logging.getLogger("gateway.ledger")
 
 
 class LineFormatter(JsonFormatter):
@@ -114,6 +116,25 @@ def log_failed_attempt(record: RequestRecord, error_code: str, detail: str | Non
         "detail": detail,
     }
     _attempts.warning("attempt %d failed at %s", record.attempts, record.provider, extra=fields)
+
+
+def log_suspect_usage(record: RequestRecord, reported: Usage, allowed: Usage) -> None:
+    """Tell that a provider reported more than the call was allowed."""
+    fields = {"request_id": record.request_id, "provider": record.provider, "model": record.model}
+    fields |= {f"reported_{name}": getattr(reported, name) for name in ("prompt_tokens", "completion_tokens")}
+    fields |= {f"allowed_{name}": getattr(allowed, name) for name in ("prompt_tokens", "completion_tokens")}
+    _ledger.warning("%s reported more tokens than it was allowed", record.provider, extra=fields)
+
+
+def log_unsettled(record: RequestRecord, detail: str | None) -> None:
+    """Tell that what a call took is not written down yet."""
+    fields = {"request_id": record.request_id, "detail": detail}
+    _ledger.error("what a call took is not written down yet; it is tried again", extra=fields)
+
+
+def log_overrun(subject: str, rate: str, limit: str, spent: str) -> None:
+    """Tell that a limit which is not hard has been passed."""
+    _ledger.warning("%s has passed its limit of %s %s: %s spent", subject, limit, rate, spent)
 
 
 def log_cut_requests() -> None:

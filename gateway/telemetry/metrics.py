@@ -15,17 +15,16 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from gateway import __version__
 from gateway.concurrency import off_the_loop
-from gateway.model import NANO_PER_USD
+from gateway.model import Target
 from gateway.telemetry import metric_files
 from gateway.telemetry.record import RequestRecord
+from gateway.telemetry.sums import Sums, families
 
 NONE, OTHER = "none", "other"  # label values: nothing to name; a name that nobody configured
 
+_COMMITS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)  # seconds
 _OURS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)  # seconds: what the gateway adds
 _CALLS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds: models' answers
-_NANO = "llm_gateway_cost_nano_usd"  # counted in whole numbers, divided once on output
-_KINDS = {"prompt": "prompt_tokens", "cached": "cached_tokens", "cache_write": "cache_write_tokens",
-          "completion": "completion_tokens", "reasoning": "reasoning_tokens"}  # fmt: skip
 
 disable_created_metrics()  # a second series beside each counter, which nobody asked for
 if metric_files.directory():
@@ -40,7 +39,7 @@ def degraded_counter(registry: CollectorRegistry) -> Counter:
         ["dependency"],
         registry=registry,
     )
-    for dependency in ("cache", "configuration", "logs"):
+    for dependency in ("cache", "configuration", "ledger", "logs"):
         counter.labels(dependency)  # Prometheus sees an increase only of what was there before
     return counter
 
@@ -58,6 +57,7 @@ class Metrics:
         self._model_label = model_label
         self._registry = registry = CollectorRegistry()
         self._scraping = threading.Lock()
+        self._read_sums: Callable[[], Sums | None] = lambda: Sums([], [])
         self.exporter = PrometheusMetrics.for_app_factory(
             path=None, group_by="url_rule", registry=registry, excluded_paths=["^/$"], buckets=_CALLS
         )
@@ -70,8 +70,9 @@ class Metrics:
 
         caller = ("tenant", "model", "provider")
         self._requests = counter("requests_total", "Requests that need a key.", "endpoint", *caller, "outcome")
-        self._tokens = counter("tokens_total", "Tokens bought, by kind; cached are prompt too.", *caller, "kind")
-        self._cost = Counter(_NANO, "What answers cost, in USD.", caller, registry=registry)
+        self._suspect = counter("usage_suspect_total", "Reports of more tokens than allowed.", "provider", "model")
+        self._limits = counter("limit_rejections_total", "Calls without room.", "tenant", "unit", "period")
+        self._commits = histogram("ledger_commit", "Time of a transaction of the ledger.", _COMMITS)
         self._unpriced = counter("unpriced_requests_total", "Answers of models without a price.", "model")
         self._refused = counter("auth_failures_total", "Requests without a valid credential.", "reason")
         self._cache = counter("cache_requests_total", "How requests met the response cache.", "result")
@@ -92,16 +93,28 @@ class Metrics:
     def init_app(self, app: Flask) -> None:
         self.exporter.init_app(app)
 
+    def show(self, read: Callable[[], Sums | None]) -> None:
+        """Show the ledger's sums too. `read` gets them, or None where they cannot be read."""
+        self._read_sums = read
+
     def text(self) -> bytes:
         """Everything in Prometheus' text format, all workers summed, worked out where it holds no request up."""
         directory = metric_files.directory()
         if not directory:
-            return generate_latest(_Listed(self._registry.collect()))
+            return generate_latest(self._registry) + self._of_the_ledger()
         with self._scraping:  # one at a time: several would take the interpreter from the requests between them
-            return off_the_loop(lambda: _text_of_all(directory))
+            return off_the_loop(lambda: _text_of_all(directory)) + self._of_the_ledger()
+
+    def _of_the_ledger(self) -> bytes:
+        """The ledger's own sums, which no kill can take anything from; nothing where it cannot be read."""
+        sums = self._read_sums()
+        if sums is None:
+            self.degraded("ledger")
+            return b""
+        return generate_latest(_Listed(families(sums, self._model_label)))
 
     def request(self, endpoint: str, record: RequestRecord) -> None:
-        """Count a finished request, and the tokens and the cost of its answer.
+        """Count a finished request.
 
         Args:
             endpoint: its route.
@@ -117,12 +130,6 @@ class Metrics:
             self._first.observe(record.ttft_ms / 1000)
         if record.cache:
             self._cache.labels(record.cache).inc()
-        if record.usage and not record.cached:
-            for kind, name in _KINDS.items():
-                if tokens := getattr(record.usage, name):
-                    self._tokens.labels(*caller, kind).inc(tokens)
-        if record.cost_nano:
-            self._cost.labels(*caller).inc(record.cost_nano)
 
     def attempt(self, provider: str, model: str, outcome: str, seconds: float) -> None:
         """Count a call of a provider. `outcome` is `success` or an error's code."""
@@ -142,29 +149,33 @@ class Metrics:
         """Count a failure that did not stop the gateway."""
         self._degraded.labels(dependency).inc()
 
+    def committed(self, seconds: float) -> None:
+        """Count a transaction of the ledger."""
+        self._commits.observe(seconds)
+
+    def suspect(self, target: Target) -> None:
+        """Count a report of more tokens than were allowed."""
+        self._suspect.labels(target.provider, self._model_label(target.provider, target.model)).inc()
+
+    def limit_refused(self, tenant: str, unit: str, period: str) -> None:
+        """Count a call that a limit had no room for."""
+        self._limits.labels(tenant, unit, period).inc()
+
     def unpriced(self, provider: str, model: str) -> None:
         """Count an answer without a price."""
         self._unpriced.labels(self._model_label(provider, model)).inc()
 
 
+def _text_of_all(directory: Path) -> bytes:
+    """The text of all workers' files. It runs beside the event loop, and so touches no lock and no log."""
+    return generate_latest(_Listed(MultiProcessCollector.merge([str(path) for path in directory.glob("*.db")])))
+
+
 class _Listed:
-    """Metrics as a registry shows them, the cost in USD."""
+    """Metrics as a registry lists them."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:
-        for metric in self._metrics:
-            if metric.name == _NANO:
-                metric.name = "llm_gateway_cost_usd"
-                metric.samples = [
-                    sample._replace(name="llm_gateway_cost_usd_total", value=sample.value / NANO_PER_USD)
-                    for sample in metric.samples
-                ]
-            yield metric
-
-
-def _text_of_all(directory: Path) -> bytes:
-    """The text of all workers' files. It runs beside the event loop, and so touches no lock and no log."""
-    files = [str(path) for path in directory.glob("*.db")]
-    return generate_latest(_Listed(MultiProcessCollector.merge(files)))
+        return self._metrics

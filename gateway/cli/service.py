@@ -1,4 +1,4 @@
-"""The operator's command line: `gateway …`, also installed as `llm-gateway`."""
+"""Commands on the service: what it needs, and whether it has it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from gateway import __version__
 from gateway.accounting import prices, tokens
 from gateway.accounting.costs import Costs
 from gateway.config import ConfigError, load
@@ -26,13 +25,7 @@ from gateway.services.check import findings
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-@click.group()
-@click.version_option(__version__, prog_name="gateway")
-def main() -> None:
-    """Operate the AI gateway. Every command reads the environment, .env and gateway.yaml as the service does."""
-
-
-@main.command()
+@click.command()
 def check() -> None:
     """Check the configuration and ask every provider: what works, what does not, and why."""
     try:
@@ -53,13 +46,13 @@ def check() -> None:
     sys.exit(failed)
 
 
-@main.command()
+@click.command()
 def schema() -> None:
     """Print the JSON Schema of gateway.yaml, for editors."""
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-@main.command()
+@click.command()
 def init() -> None:
     """Write a fresh random API_KEY and MODEL_NAME=offline/echo into .env.
 

@@ -1,0 +1,113 @@
+"""What counts against a limit: spent and held, by period. A balance begins where it is first asked for, with all that
+was used in its period before, so that a limit may be set at any time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gateway.accounting.limits import SLIDING, Limit, Payer, Subject
+from gateway.stores.ledger import Transaction
+
+_BEGIN_OF_TIME = ""  # before every day
+
+
+def limits(tx: Transaction) -> list[Limit]:
+    """The limits in force in this very transaction."""
+    rows = tx.run("version")
+    version = rows[0][0] if rows else 0
+    known = tx.memory.get("limits")
+    if known is None or known[0] != version:
+        found = [Limit(row[0], Subject.parse(row[1]), *row[2:]) for row in tx.run("limits")]
+        known = tx.memory["limits"] = (version, found)
+    in_force: list[Limit] = known[1]
+    return in_force
+
+
+def counted(unit: str, requests: int, tokens: int, nano: int | None) -> int:
+    """What counts in a limit's unit."""
+    if unit == "requests":
+        return requests
+    return tokens if unit == "tokens" else nano or 0
+
+
+def balance(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> tuple[int, int]:
+    """What is spent and what is held of a limit."""
+    rows = tx.run("balances", of=limit.id, whose=instance, since=limit.since(now_ns))
+    if not rows and limit.period not in SLIDING:
+        _begin(tx, limit, instance, limit.bucket(now_ns))
+        rows = tx.run("balances", of=limit.id, whose=instance, since=limit.since(now_ns))
+    return sum(row[1] for row in rows), sum(row[2] for row in rows)
+
+
+def add(tx: Transaction, limit: Limit, instance: str, start: int, spent: int, held: int) -> int:
+    """Add to a balance, which is made where it is not there; its id."""
+    rows = tx.run("add_balance", limit_id=limit.id, instance=instance, start=start, spent=spent, held=held)
+    found: int = rows[0][0]
+    return found
+
+
+def has_room(tx: Transaction, limit: Limit, instance: str, amount: int, now_ns: int) -> int | None:
+    """When `amount` will fit if nothing else is spent, in seconds since 1970; the period's end where it never will."""
+    if limit.period not in SLIDING:
+        return limit.resets(now_ns)
+    rows = tx.run("balances", of=limit.id, whose=instance, since=limit.since(now_ns))
+    left = limit.value - amount - sum(spent for _, spent, _ in rows)
+    for bucket, spent, _ in rows:
+        left += spent
+        if left >= 0:
+            return limit.forgotten(bucket)
+    return limit.forgotten(limit.bucket(now_ns))
+
+
+def begin(tx: Transaction, limit: Limit, now_ns: int) -> None:
+    """Begin all balances of a limit that anything counts against already. Those of a sliding period begin empty."""
+    if limit.period not in SLIDING:
+        _begin(tx, limit, None, limit.bucket(now_ns))
+
+
+def _begin(tx: Transaction, limit: Limit, only: str | None, start: int) -> None:
+    """Begin the balances of a calendar period that are not there: all of them, or that of one instance."""
+    spent, flying = _spent_since(tx, limit, only, start), _in_flight(tx, limit, start)
+    instances = {"", *spent, *(instance for instance, _, _ in flying)} if only is None else {only}
+    for instance in instances:
+        if tx.run("balances", of=limit.id, whose=instance, since=start):
+            continue
+        held = [(row, amount) for whose, row, amount in flying if whose == instance]
+        begun = add(tx, limit, instance, start, spent[instance], sum(amount for _, amount in held))
+        for row, amount in held:
+            moves = [*orjson.loads(row[9]), (begun, limit.unit, amount)]
+            tx.run("set_moves", call=row[0], number=row[1], new_moves=orjson.dumps(moves).decode())
+
+
+def _spent_since(tx: Transaction, limit: Limit, only: str | None, start: int) -> Counter[str]:
+    """What has been spent since a period began, by instance."""
+    day = _BEGIN_OF_TIME if limit.period == "total" else datetime.fromtimestamp(start, UTC).date().isoformat()
+    each = limit.subject.each_of
+    rows: Iterable[tuple[Any, ...]]
+    if only is not None and each is not None:
+        rows = tx.run("spent_by_user_since", since=day, of_tenant=each, of_user=only)
+    else:
+        rows = tx.run("spent_since", since=day)
+    spent: Counter[str] = Counter()
+    for tenant, key_id, user_id, names, *sums in rows:
+        instance = limit.subject.instance(Payer(tenant, key_id, user_id, names.split(" ")))
+        if instance is not None:
+            spent[instance] += counted(limit.unit, *map(int, sums))
+    return spent
+
+
+def _in_flight(tx: Transaction, limit: Limit, start: int) -> list[tuple[str, tuple[Any, ...], int]]:
+    """The calls in flight since a period began that a limit bears on: the instance, the hold, and the amount."""
+    found = []
+    for row in tx.run("holds"):
+        facts = orjson.loads(row[8])
+        payer = Payer(facts["tenant"], facts["key_id"], facts["user_id"], facts["names"].split(" "))
+        instance = limit.subject.instance(payer)
+        if instance is not None and row[3] >= start * 1000:
+            found.append((instance, row, counted(limit.unit, 1 if row[1] <= 1 else 0, row[5] + row[6], row[4])))
+    return found

@@ -1,0 +1,211 @@
+"""The most that a request can take and cost: what is held for it until it is known.
+
+A prompt has at most as many tokens as its JSON has bytes (byte-level BPE, and SentencePiece with byte fallback, make at
+least a byte of each token), besides what the provider's template puts around it. An answer has at most as many as its
+cap or, without one, as its model's context window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from gateway.accounting.prices import Price
+from gateway.accounting.tokens import TokenCounter
+from gateway.errors import InvalidField
+from gateway.model import ModelRequest, Target, Usage
+from gateway.routing.router import Candidate
+
+# What templates add: system prompts of their own (gpt-oss 90 tokens, Llama 30), the frame of a message (4), and for
+# tools up to 700 (Anthropic's documentation: 346 to 735).
+_FRAME = 256
+_FRAME_OF_MESSAGE = 8
+_FRAME_OF_TOOLS = 1024
+_IMAGE = 50_000  # gpt-4o-mini's dearest: 2,833 and eight tiles of 5,667; every other vendor's take fewer
+_WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
+_TIERS = frozenset({"auto", "default"})
+_TOOLS = frozenset({"function", "custom"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The most that one attempt can take.
+
+    Attributes:
+        prompt_tokens, completion_tokens: in all choices together.
+        price: None where there is none.
+        cap: tokens of each choice that the provider must be told; None where it may be sent as asked.
+        flaw: why this is no true bound, to be raised where one is needed; None where it is one.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    price: Price | None
+    cap: int | None = None
+    flaw: InvalidField | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def nano(self) -> int | None:
+        """The cost in nano-USD."""
+        return self.price.bound(self.prompt_tokens, self.completion_tokens) if self.price else None
+
+    @property
+    def usage(self) -> Usage:
+        """What is written down where nothing else is known."""
+        return Usage(self.prompt_tokens, self.completion_tokens, source="bound")
+
+    def holds(self, usage: Usage) -> Usage:
+        """`usage`, and no more of any kind of token than is allowed."""
+        prompt = min(usage.prompt_tokens, self.prompt_tokens)
+        completion = min(usage.completion_tokens, self.completion_tokens)
+        cached = min(usage.cached_tokens, prompt)
+        return replace(
+            usage,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=cached,
+            cache_write_tokens=min(usage.cache_write_tokens, prompt - cached),
+            reasoning_tokens=min(usage.reasoning_tokens, completion),
+        )
+
+
+class Bounds:
+    """Bounds requests.
+
+    Args:
+        caps: `max_output_tokens` by name under `models:`.
+        window: the context window of a target in tokens, or None where it is not known.
+        tokens: counts exactly where bytes would be too many.
+    """
+
+    def __init__(self, caps: Mapping[str, int], window: Callable[[Target], int | None], tokens: TokenCounter) -> None:
+        self._caps = caps
+        self._window = window
+        self._tokens = tokens
+
+    def of(self, request: ModelRequest, candidate: Candidate, price: Price | None) -> tuple[Bound, Bound]:
+        """Bound a request to `candidate` at `price`.
+
+        Returns:
+            Of the request as it was asked, and with the cap that is enforced where a hard limit bears on it.
+        """
+        times = max(1, request.choices)
+        images, flaw = _media(request)
+        prompt = times * (_size(request) + _frame(request) + images * _IMAGE)
+        asked = max(request.caps.values(), default=None)
+        own, window = self._caps.get(candidate.alias or ""), self._window(candidate.target)
+        choices = _answers(request)
+        capped = min((most for most in (asked, own or window) if most), default=None)
+        if capped is None and choices:
+            flaw = flaw or InvalidField(
+                "A hard limit bears on this call, and nothing bounds its answer: set max_tokens, or have the operator "
+                f"set max_output_tokens of a model of {candidate.target}.",
+                param="max_tokens",
+            )
+        loose = asked or window or own or _WINDOW
+        enforced = capped if choices and capped != asked and (asked or own) else None
+        return (
+            Bound(prompt, choices * loose, price, flaw=flaw or (_UNCAPPED if choices and not asked else None)),
+            Bound(prompt, choices * (capped or loose), price, cap=enforced, flaw=flaw),
+        )
+
+    def exactly(self, bound: Bound, request: ModelRequest, target: Target) -> Bound | None:
+        """A tighter `bound`, its prompt counted instead of measured; None where the model's tokenizer is not known, or
+        counting would take too long."""
+        if bound.flaw or _media(request)[0]:
+            return None
+        counted = self._tokens.most(orjson.dumps(dict(request.asked)).decode(), target.model)
+        if counted is None:
+            return None
+        exact = max(1, request.choices) * (counted + _frame(request))
+        return replace(bound, prompt_tokens=min(exact, bound.prompt_tokens))
+
+
+_UNCAPPED = InvalidField("This answer has no cap of its own.", param="max_tokens")
+
+
+def _size(request: ModelRequest) -> int:
+    """Bytes of what the provider is sent, without the images in it."""
+    sent = len(request.body) if request.body is not None else len(orjson.dumps(dict(request.asked)))
+    return sent - sum(map(len, _images(request)))
+
+
+def _frame(request: ModelRequest) -> int:
+    messages = request.asked.get("messages") or ()
+    tools = request.asked.get("tools") or request.asked.get("functions")
+    return _FRAME + _FRAME_OF_MESSAGE * len(messages) + (_FRAME_OF_TOOLS if tools else 0)
+
+
+def _answers(request: ModelRequest) -> int:
+    """How many answers are generated, whether or not all are shown."""
+    if request.operation != "completions":
+        return request.choices
+    prompts = request.asked.get("prompt")
+    several = len(prompts) if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int) else 1
+    return max(request.choices, request.asked.get("best_of") or 1) * several
+
+
+def _images(request: ModelRequest) -> list[str]:
+    """The images that the request itself holds."""
+    parts = (part for part in _parts(request) if part.get("type") == "image_url")
+    return [url for part in parts if (url := _address(part)).startswith("data:")]
+
+
+def _parts(request: ModelRequest) -> list[Mapping[str, Any]]:
+    if request.operation != "chat":
+        return []
+    contents = (message.get("content") for message in request.asked["messages"])
+    return [part for content in contents if isinstance(content, list) for part in content]
+
+
+def _address(part: Mapping[str, Any]) -> str:
+    found = part.get("image_url")
+    url = found.get("url") if isinstance(found, dict) else found
+    return url if isinstance(url, str) else ""
+
+
+def _media(request: ModelRequest) -> tuple[int, InvalidField | None]:
+    """How many images the request holds, and what of it costs that nobody can know beforehand."""
+    images, flaw = len(_images(request)), None
+    for part in _parts(request):
+        if part.get("type") == "image_url" and not _address(part).startswith("data:"):
+            flaw = _unbounded("messages", "an image by its address; send it as a data: URL")
+        elif part.get("type") not in ("text", "refusal", "thinking", "image_url"):
+            flaw = _unbounded("messages", f"a part of type {str(part.get('type'))[:64]!r}")
+    return images, _unbounded_field(request) or flaw
+
+
+def _unbounded_field(request: ModelRequest) -> InvalidField | None:
+    asked = request.asked
+    if request.unknown:
+        name = request.unknown[0][:64]
+        return _unbounded(name, f"{name!r}, which this gateway does not know", code="unknown_parameter")
+    for name in ("web_search_options", "prediction", "audio"):
+        if asked.get(name) is not None:
+            return _unbounded(name, repr(name))
+    if any(kind != "text" for kind in asked.get("modalities") or ()):
+        return _unbounded("modalities", "an answer that is not text")
+    if (tier := asked.get("service_tier")) is not None and tier not in _TIERS:
+        return _unbounded("service_tier", f"the service tier {tier[:64]!r}")
+    for tool in asked.get("tools") or ():
+        if tool.get("type") not in _TOOLS:
+            return _unbounded("tools", f"the hosted tool {str(tool.get('type'))[:64]!r}")
+    if any(isinstance(message, dict) and message.get("audio") for message in asked.get("messages") or ()):
+        return _unbounded("messages", "a sound by its id")
+    return None
+
+
+def _unbounded(param: str, what: str, code: str = "invalid_value") -> InvalidField:
+    return InvalidField(
+        f"A hard limit bears on this call, and nobody can say beforehand what this costs: {what}. Leave it out, or "
+        "have the operator make the limit firm or soft.",
+        param=param,
+        code=code,
+    )

@@ -1,0 +1,231 @@
+"""What is written into the ledger: hold, settle, expire. Each is one operation of a transaction, and all or nothing.
+
+A hold and its settlement are the whole protocol: pending, then posted. Balances move with them, so that at any moment
+a limit's value is what is spent, held and left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gateway.accounting.balances import add, balance, counted, has_room, limits
+from gateway.accounting.bounds import Bound
+from gateway.accounting.limits import Limit, Payer
+from gateway.errors import CutOff, InvalidField
+from gateway.model import Usage
+from gateway.stores.ledger import Refusal, Transaction
+
+# What a `firm` limit holds: this share of such calls lately settled took no more. With fewer of them, the bound.
+_QUANTILE = 0.95
+_FEWEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a call asks to be held for one of its attempts.
+
+    Attributes:
+        call_id, attempt: ours, and unique; attempt 0 buys nothing.
+        owner: the worker that will settle it.
+        facts: what its row will say in any case, by column.
+        asked: the bound of the request as it was asked.
+        capped: its bound where a hard limit bears on it.
+    """
+
+    call_id: str
+    attempt: int
+    owner: str
+    payer: Payer
+    facts: Mapping[str, Any]
+    asked: Bound
+    capped: Bound
+
+    @property
+    def requests(self) -> int:
+        """What it counts as a request: a second attempt is no second request."""
+        return 1 if self.attempt <= 1 else 0
+
+
+class Unbounded(Refusal):
+    """A hard limit bears on a call that has no bound or no price."""
+
+    def __init__(self, error: InvalidField) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Refused(Refusal):
+    """A limit has no room for a call."""
+
+    def __init__(self, limit: Limit, instance: str, spent: int, held: int, amount: int, resets: int | None) -> None:
+        super().__init__(limit.subject.text)
+        self.limit, self.instance = limit, instance
+        self.spent, self.held, self.amount, self.resets = spent, held, amount, resets
+
+    @property
+    def only_held(self) -> bool:
+        """Whether there was room but for calls in flight."""
+        return self.spent + self.amount <= self.limit.value
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """A limit that a settlement went past, as those may that are not hard."""
+
+    limit: Limit
+    instance: str
+    spent: int
+
+
+def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
+    """Hold what a call may take, of every limit that bears on it, or of none.
+
+    Returns:
+        The bound that is held; its `cap` is to be enforced.
+
+    Raises:
+        Refused: a limit has no room for it.
+        Unbounded: a hard limit bears on it, and it has no bound or no price.
+    """
+    bearing = [(limit, whose) for limit in limits(tx) if (whose := limit.subject.instance(claim.payer)) is not None]
+    bound = claim.capped if _is_strict(bearing, claim) else claim.asked
+    moves = []
+    for limit, instance in bearing:
+        amount = counted(limit.unit, claim.requests, bound.tokens, bound.nano)
+        if limit.mode == "firm":
+            amount = min(amount, _learnt(tx, claim, limit.unit, amount))
+        spent, held = balance(tx, limit, instance, now_ns)
+        if limit.mode != "soft" and amount and spent + held + amount > limit.value:
+            raise Refused(limit, instance, spent, held, amount, has_room(tx, limit, instance, amount, now_ns))
+        moves.append((limit, instance, amount))
+    noted = [
+        (add(tx, limit, instance, limit.bucket(now_ns), 0, amount), limit.unit, amount)
+        for limit, instance, amount in moves
+    ]
+    tx.run(
+        "add_hold",
+        call_id=claim.call_id,
+        attempt=claim.attempt,
+        owner=claim.owner,
+        held_ms=now_ns // 1_000_000,
+        held_nano=max((amount for limit, _, amount in moves if limit.unit == "usd"), default=bound.nano or 0),
+        prompt_tokens=bound.prompt_tokens,
+        completion_tokens=bound.completion_tokens,
+        bound_nano=bound.nano,
+        facts=orjson.dumps(dict(claim.facts)).decode(),
+        moves=orjson.dumps(noted).decode(),
+    )
+    return bound
+
+
+def settle(
+    tx: Transaction, call_id: str, attempt: int, now_ns: int, usage: Usage, cost: int | None, ending: Mapping[str, Any]
+) -> list[Overrun]:
+    """Turn a hold into its row; a repeat changes nothing.
+
+    Args:
+        usage, cost: what it took, the cost in nano-USD or None where it has no price.
+        ending: what else its row says, by column.
+
+    Returns:
+        The limits that this went past.
+    """
+    found = tx.run("hold", call=call_id, number=attempt)
+    if not found:
+        if not tx.run("settled", call=call_id, number=attempt):
+            raise LookupError(f"call {call_id}, attempt {attempt}: there is no such hold")
+        return []
+    return _settle(tx, found[0], now_ns, usage, cost, ending)
+
+
+def expire(tx: Transaction, owner: str, now_ns: int) -> int:
+    """Settle at its bound whatever a dead worker held; how many calls that were."""
+    found = tx.run("holds_of", whose=owner)
+    for row in found:
+        bound = Usage(row[5], row[6], source="bound")
+        _settle(tx, row, now_ns, bound, row[7], {"error_code": CutOff.code})
+    return len(found)
+
+
+def _settle(
+    tx: Transaction, row: tuple[Any, ...], now_ns: int, usage: Usage, cost: int | None, ending: Mapping[str, Any]
+) -> list[Overrun]:
+    call_id, attempt, _, held_ms = row[:4]
+    facts, moves = orjson.loads(row[8]), orjson.loads(row[9])
+    requests, tokens = (1 if attempt <= 1 else 0), usage.prompt_tokens + usage.completion_tokens
+    tx.run("drop_hold", call=call_id, number=attempt)
+    by_id = {limit.id: limit for limit in limits(tx)}
+    overruns = []
+    for moved, unit, amount in moves:
+        more = 0 if usage.source == "cache" and unit != "requests" else counted(unit, requests, tokens, cost)
+        for limit_id, instance, _, spent in tx.run("move", balance=moved, more_spent=more, less_held=amount):
+            limit = by_id.get(limit_id)
+            if limit and spent - more <= limit.value < spent:
+                overruns.append(Overrun(limit, instance, spent))
+    entry = {**_NOTHING, **facts, **ending, "held_ms": held_ms, "settled_ms": now_ns // 1_000_000}
+    entry |= {"call_id": call_id, "attempt": attempt, "cost_nano": cost, "usage_source": usage.source}
+    entry |= {name: getattr(usage, name) for name in _TOKENS}
+    tx.run("add_usage", **entry)
+    bought = {name: 0 if usage.source == "cache" else entry[name] for name in _TOKENS}
+    sums = {
+        **bought,
+        "cost_nano": cost or 0,
+        "requests": requests,
+        "attempts": 1,
+        "errors": int(bool(entry["error_code"])),
+    }
+    whose = {name: entry[name] for name in ("tenant", "model", "provider")}
+    tx.run("add_total", **whose, **sums)
+    day = datetime.fromtimestamp(held_ms / 1000, UTC).date().isoformat()
+    tx.run("add_day", day=day, **whose, **{name: entry[name] for name in ("key_id", "user_id", "names")}, **sums)
+    return overruns
+
+
+_TOKENS = ("prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens")
+_NOTHING: Mapping[str, Any] = {
+    **dict.fromkeys(
+        (
+            "trace_id", "method", "path", "status", "duration_ms", "overhead_ms", "requested_model", "saved_nano",
+            "prices", "ttft_ms", "finish_reason", "upstream_request_id", "session_id", "client", "client_address",
+            "error_code",
+        )
+    ),
+    "cached": False,
+    "usage_suspect": False,
+}  # fmt: skip
+
+
+def _is_strict(bearing: Iterable[tuple[Limit, str]], claim: Claim) -> bool:
+    """Whether a hard limit bears on what the call takes. Raises Unbounded where nobody can say what that is."""
+    units = {limit.unit for limit, _ in bearing if limit.mode == "hard"}
+    price = claim.capped.price
+    if "usd" in units and price is None:
+        model, provider = claim.facts["model"], claim.facts["provider"]
+        message = (
+            f"A hard limit in USD bears on this call, and {provider}/{model} has no price. The operator can give it "
+            "one under models: … price:, or make the limit firm or soft."
+        )
+        raise Unbounded(InvalidField(message, param="model"))
+    strict = "tokens" in units or ("usd" in units and price is not None and not price.free)
+    if strict and claim.capped.flaw:
+        raise Unbounded(claim.capped.flaw)
+    return strict
+
+
+def _learnt(tx: Transaction, claim: Claim, unit: str, bound: int) -> int:
+    """What nearly all such calls took lately; the bound where too few are known."""
+    if unit == "requests":
+        return bound
+    facts = claim.facts
+    rows = tx.run("lately", of_key=facts["key_id"], of_provider=facts["provider"], of_model=facts["model"])
+    if len(rows) < _FEWEST:
+        return bound
+    taken = sorted((row[0] or 0) if unit == "usd" else row[1] for row in rows)
+    found: int = taken[math.ceil(_QUANTILE * len(taken)) - 1]
+    return found

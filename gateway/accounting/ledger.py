@@ -1,0 +1,180 @@
+"""The ledger as the rest of the house sees it: hold before a call, settle after it, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from gateway.accounting import entries
+from gateway.accounting.balances import counted
+from gateway.accounting.bounds import Bound
+from gateway.accounting.entries import Claim, Overrun, Refused, Unbounded
+from gateway.accounting.refusals import refusal
+from gateway.concurrency import off_the_loop
+from gateway.errors import LedgerUnavailable
+from gateway.model import Usage
+from gateway.stores import StoreError
+from gateway.stores.group_commit import GroupCommit
+from gateway.stores.ledger import Database, Operation, Transaction
+from gateway.stores.ledger.owners import Owners
+
+T = TypeVar("T")
+
+_PATIENCE = 5.0  # seconds that a call waits for its hold
+_LAST_PATIENCE = 3.0  # seconds that a process which ends gives what it still owes
+_NOTHING = Usage(0, 0)
+
+
+class Ledger:
+    """What was bought, what is held and what may be spent. It opens itself with its first use in a process.
+
+    Args:
+        database: where it is kept.
+        owners: tells the holds of the living from those of the dead.
+        help_url: where users are sent whose limit is spent, or None.
+        committed: is told how many seconds each transaction took, or None where it failed.
+        clock: nanoseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        owners: Owners,
+        help_url: str | None = None,
+        committed: Callable[[float | None], None] = lambda seconds: None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._database = database
+        self._owners = owners
+        self._help_url = help_url
+        self._committed = committed
+        self._clock = clock
+        self._opening = threading.Lock()
+        self._process = 0
+        self._commit: GroupCommit
+        self._owner = ""
+
+    def hold(self, claim: Claim, exactly: Callable[[], Bound | None] = lambda: None) -> Bound:
+        """Hold what a call may take.
+
+        Args:
+            claim: what it asks for.
+            exactly: a tighter bound of the same call under a hard limit, asked for only where the first has no room
+                and another might have; None where there is none.
+
+        Returns:
+            What is held, with the cap to enforce.
+
+        Raises:
+            InsufficientQuota, BudgetHeld: a limit has no room for it.
+            InvalidField: a hard limit bears on it, and it has no bound or no price.
+            LedgerUnavailable: nothing can be written down.
+        """
+        self.open()
+        claim = replace(claim, owner=self._owner)
+        try:
+            return self._hold(claim)
+        except Refused as refused:
+            without_prompt = replace(claim.capped, prompt_tokens=1)
+            least = counted(refused.limit.unit, claim.requests, without_prompt.tokens, without_prompt.nano)
+            bound = exactly() if refused.spent + refused.held + least <= refused.limit.value else None
+            if bound is None:
+                raise refusal(refused, self._help_url) from None
+        try:
+            return self._hold(replace(claim, capped=bound))
+        except Refused as refused:
+            raise refusal(refused, self._help_url) from None
+
+    def settle(
+        self, call_id: str, attempt: int, usage: Usage, cost: int | None, ending: Mapping[str, Any]
+    ) -> list[Overrun]:
+        """Write down what an attempt took.
+
+        Returns:
+            The limits that this went past.
+
+        Raises:
+            LedgerUnavailable: it is not written down yet; it will be as soon as that is possible.
+        """
+        overruns: list[Overrun] = self._submit(
+            lambda tx: entries.settle(tx, call_id, attempt, self._clock(), usage, cost, ending)
+        )
+        return overruns
+
+    def expire(self) -> int:
+        """Settle at their bounds the calls of workers that are no more; how many that were.
+
+        Raises:
+            StoreError, LedgerUnavailable: it cannot be done now.
+        """
+        holders = self.read(lambda tx: [row[0] for row in tx.run("owners")])
+        expired = 0
+        for owner in off_the_loop(lambda: self._owners.dead(holders)):
+            expired += self._submit(partial(self._expire, owner))
+            self._owners.forget(owner)
+        return expired
+
+    def write(self, operation: Operation) -> Any:
+        """Have another operation committed. Raises LedgerUnavailable, and what the operation raises."""
+        return self._submit(operation, undo=lambda tx: None)
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Do work that only reads, off the event loop. Raises StoreError."""
+        return off_the_loop(lambda: self._database.read(work))
+
+    def maintain(self) -> None:
+        """Do what the database needs now and then, and try again what is owed. Raises StoreError."""
+        self.open()
+        self._commit.retry()
+        off_the_loop(self._database.maintain)
+
+    def prepare(self) -> None:
+        """Bring the database up to date, before any process opens it. Raises StoreError."""
+        self._database.prepare()
+
+    def open(self) -> None:
+        """Be ready to write in this process; called again, it does nothing. Raises LedgerUnavailable."""
+        if self._process == os.getpid():
+            return
+        with self._opening:
+            if self._process == os.getpid():
+                return
+            try:
+                self._owner = self._owners.claim()
+            except StoreError as error:
+                raise LedgerUnavailable(detail=str(error)) from error
+            self._commit = GroupCommit(self._database, _PATIENCE, self._committed)
+            self._process = os.getpid()
+
+    def close(self) -> None:
+        """Write down what is owed, and be no owner any more. What cannot be written is settled as of a dead worker."""
+        if self._process == os.getpid():
+            self._commit.close(_LAST_PATIENCE)
+            self._owners.release()
+            self._process = 0
+
+    def _hold(self, claim: Claim) -> Bound:
+        def undo(tx: Transaction) -> None:
+            ending = {"error_code": LedgerUnavailable.code}
+            entries.settle(tx, claim.call_id, claim.attempt, self._clock(), _NOTHING, 0, ending)
+
+        try:
+            bound: Bound = self._submit(lambda tx: entries.hold(tx, claim, self._clock()), undo)
+        except Unbounded as unbounded:
+            raise unbounded.error from None
+        return bound
+
+    def _expire(self, owner: str, tx: Transaction) -> int:
+        return entries.expire(tx, owner, self._clock())
+
+    def _submit(self, operation: Operation, undo: Operation | None = None) -> Any:
+        self.open()
+        try:
+            return self._commit.submit(operation, undo)
+        except StoreError as error:
+            raise LedgerUnavailable(detail=str(error)) from error

@@ -1,0 +1,209 @@
+"""Limits as operators write them: `SUBJECT UNIT/PERIOD VALUE`, whom one bears on, and since when it counts.
+
+What is here knows no database. A period slides where it is shorter than a day, in 60 buckets: a window is the bucket
+under way and the 60 before it, the oldest counted whole. From a day on it is the calendar's, in UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+from gateway.model import NANO_PER_USD, usd
+
+UNITS = ("requests", "tokens", "usd")
+MODES = ("hard", "firm", "soft")
+SLIDING = {"second": 1, "minute": 60, "hour": 3600}  # seconds
+CALENDAR = ("day", "week", "month", "total")
+LARGEST = 2**62  # beyond it two amounts would not fit into the database's whole numbers together
+
+_BUCKETS = 60
+_NANOSECONDS = 1_000_000_000
+_JOINT = re.compile(r"\+(?=(?:tenant|key|user|model):|global\b)")
+_USER = re.compile(r"(?P<user>.+)@(?P<tenant>[^@]+)")
+_FORMS = {"usd": re.compile(r"[0-9]+(?:\.[0-9]{1,9})?")}
+_WHOLE = re.compile(r"[0-9]+")
+_ORDER = ("tenant", "key", "user", "model", "global")
+_EACH = "*"
+
+
+class Misspelt(ValueError):
+    """This is no limit; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """On whose account a call goes.
+
+    Attributes:
+        user_id: "" where the call names none.
+        names: the model's names: as resolved, and where a fallback answers that one's too.
+    """
+
+    tenant: str
+    key_id: str
+    user_id: str
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a limit bears on.
+
+    Attributes:
+        text: as operators write it, its parts in one order.
+        parts: (kind, name), and for a user (kind, name, tenant).
+    """
+
+    text: str
+    parts: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Subject:
+        """Understand `tenant:NAME`, `key:ID`, `user:ID@TENANT`, `user:*@TENANT`, `model:NAME`, `global`, or two of them
+        joined by `+`. Raises Misspelt."""
+        parts = sorted((_part(part) for part in _JOINT.split(text)), key=lambda part: _ORDER.index(part[0]))
+        kinds = [part[0] for part in parts]
+        if len(parts) > 2 or len(set(kinds)) < len(kinds) or (len(parts) == 2 and "global" in kinds):
+            raise Misspelt(f"{text!r}: join two different subjects at most, and nothing to 'global'")
+        return cls("+".join(_written(part) for part in parts), tuple(parts))
+
+    def instance(self, payer: Payer) -> str | None:
+        """Whose balance a call moves: "" for the limit's only one, the user where it is for each; None where the limit
+        does not bear on the call. Calls that name no user are those of one user without a name."""
+        instance = ""
+        for kind, *rest in self.parts:
+            if kind == "tenant" and rest[0] != payer.tenant:
+                return None
+            if kind == "key" and rest[0] != payer.key_id:
+                return None
+            if kind == "model" and rest[0] not in payer.names:
+                return None
+            if kind == "user":
+                if rest[1] != payer.tenant or rest[0] not in (_EACH, payer.user_id):
+                    return None
+                instance = payer.user_id if rest[0] == _EACH else ""
+        return instance
+
+    @property
+    def each_of(self) -> str | None:
+        """The tenant for each of whose users it is; None where it is not for each user."""
+        return next((part[2] for part in self.parts if part[:2] == ("user", _EACH)), None)
+
+    def named(self, instance: str) -> str:
+        """The subject with the user whose balance `instance` is."""
+        return self.text.replace(f"user:{_EACH}@", f"user:{instance}@") if instance else self.text
+
+
+def _part(text: str) -> tuple[str, ...]:
+    kind, _, name = text.partition(":")
+    if text == "global":
+        return (text,)
+    if kind == "user" and (found := _USER.fullmatch(name)):
+        return kind, found["user"], found["tenant"]
+    if kind in ("tenant", "key", "model") and name:
+        return kind, name
+    raise Misspelt(
+        f"{text!r} is no subject: write tenant:NAME, key:ID, user:ID@TENANT, user:*@TENANT, model:NAME or global"
+    )
+
+
+def _written(part: tuple[str, ...]) -> str:
+    kind, *rest = part
+    return f"{kind}:{'@'.join(rest)}" if rest else kind
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit.
+
+    Attributes:
+        value: whole requests or tokens, or nano-USD.
+    """
+
+    id: int
+    subject: Subject
+    unit: str
+    period: str
+    mode: str
+    value: int
+
+    def bucket(self, now_ns: int) -> int:
+        """Where a call counts that is held at `now_ns`, nanoseconds since 1970: the calendar period's first second, or
+        a sixtieth of a sliding one, counted since 1970."""
+        if self.period in SLIDING:
+            return now_ns * _BUCKETS // (SLIDING[self.period] * _NANOSECONDS)
+        return 0 if self.period == "total" else int(_began(self.period, now_ns).timestamp())
+
+    def since(self, now_ns: int) -> int:
+        """The oldest bucket that counts at `now_ns`."""
+        return self.bucket(now_ns) - (_BUCKETS if self.period in SLIDING else 0)
+
+    def resets(self, now_ns: int) -> int | None:
+        """When a calendar period ends, or the bucket that is next to be forgotten does, in seconds since 1970 and
+        rounded up; None for never."""
+        if self.period == "total":
+            return None
+        if self.period in SLIDING:
+            return self.forgotten(self.since(now_ns))
+        began = _began(self.period, now_ns)
+        if self.period == "month":
+            return int((began + timedelta(days=31)).replace(day=1).timestamp())
+        return int((began + timedelta(days=7 if self.period == "week" else 1)).timestamp())
+
+    def reset(self, now_ns: int) -> str | None:
+        """When a calendar period ends, in UTC; None for never, and for a period that slides."""
+        at = None if self.period in SLIDING else self.resets(now_ns)
+        return None if at is None else instant(at)
+
+    def forgotten(self, bucket: int) -> int:
+        """When a bucket of a sliding period counts no more, in seconds since 1970, rounded up."""
+        return -(-(bucket + _BUCKETS + 1) * SLIDING[self.period] // _BUCKETS)
+
+    def write(self, amount: int) -> str:
+        """An amount of this limit's unit."""
+        return usd(amount) if self.unit == "usd" else str(amount)
+
+
+def instant(seconds: int) -> str:
+    """Seconds since 1970 as `2026-11-23T00:00:00Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _began(period: str, now_ns: int) -> datetime:
+    """When the calendar period began that `now_ns` lies in."""
+    today = datetime.fromtimestamp(now_ns // _NANOSECONDS, UTC).replace(hour=0, minute=0, second=0)
+    if period == "week":
+        return today - timedelta(days=today.weekday())
+    return today.replace(day=1) if period == "month" else today
+
+
+def parse_rate(text: str) -> tuple[str, str]:
+    """Understand `UNIT/PERIOD`. Raises Misspelt."""
+    unit, slash, period = text.partition("/")
+    if unit == "concurrency" and not slash:
+        raise Misspelt("concurrency: this version does not count it yet")
+    if unit not in UNITS or period not in (*SLIDING, *CALENDAR):
+        raise Misspelt(f"{text!r}: write {', '.join(UNITS)} '/' {', '.join((*SLIDING, *CALENDAR))}")
+    if unit != "usd" and period in SLIDING:
+        raise Misspelt(f"{text}: this version counts requests and tokens per day or longer only")
+    return unit, period
+
+
+def parse_value(text: str, unit: str) -> int:
+    """Understand a value of `unit`: a whole number, or USD with up to 9 decimals. Raises Misspelt."""
+    right = "an amount of USD such as 12.50, with at most 9 decimals" if unit == "usd" else "a whole number"
+    try:
+        value = (
+            int(Decimal(text) * (NANO_PER_USD if unit == "usd" else 1))
+            if _FORMS.get(unit, _WHOLE).fullmatch(text)
+            else -1
+        )
+    except InvalidOperation:  # more digits than are counted with
+        value = -1
+    if not 0 <= value <= LARGEST:
+        raise Misspelt(f"{text!r} is no value of {unit}: write {right}, 0 or more")
+    return value

@@ -1,0 +1,112 @@
+"""What the ledger tells: usage by whatever one asks for, limits with what is spent and held, sums for the metrics."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from gateway.accounting.balances import begin, limits
+from gateway.accounting.limits import Limit, Subject, parse_rate, parse_value
+from gateway.model import usd
+from gateway.stores.ledger import Transaction
+from gateway.telemetry.sums import Budget, Sums, Total
+
+BY = {"tenant": "tenant", "key": "key_id", "user": "user_id", "model": "model", "provider": "provider", "day": "day"}
+COLUMNS = (
+    "requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "held_usd",
+    "cost_usd",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A limit and how it stands. `whose` names the user where the limit is for each; `reset` is when its calendar
+    period ends, in UTC, or None."""
+
+    limit: Limit
+    whose: str
+    spent: int
+    held: int
+    reset: str | None
+
+
+def usage(tx: Transaction, by: str, since: str, tenant: str = "") -> list[dict[str, Any]]:
+    """Usage by one of BY.
+
+    Args:
+        since: the first day, in UTC, as `2026-11-23`.
+        tenant: whose; "" for all.
+
+    Returns:
+        A row for each value of `by`, with COLUMNS; amounts of USD as decimal strings.
+    """
+    held: Counter[str] = Counter()
+    for row in tx.run("holds"):
+        facts = {**orjson.loads(row[8]), "day": datetime.fromtimestamp(row[3] / 1000, UTC).date().isoformat()}
+        if facts["day"] >= since and tenant in ("", facts["tenant"]):
+            held[facts[BY[by]]] += row[4]
+    found = {row[0]: list(map(int, row[1:])) for row in tx.run(f"usage_by_{by}", since=since, whose=tenant)}
+    lines = []
+    for name in sorted({*found, *held}):
+        *counts, cost = found.get(name, [0] * (len(COLUMNS) - 1))
+        lines.append(dict(zip((by, *COLUMNS), (name, *counts, usd(held[name]), usd(cost)), strict=True)))
+    return lines
+
+
+def standings(tx: Transaction) -> Iterator[Standing]:
+    """Every limit, and what counts against it now; for each user, every user that has used something."""
+    now = time.time_ns()
+    balances: dict[int, dict[str, list[int]]] = {}
+    in_force = limits(tx)
+    since = {limit.id: limit.since(now) for limit in in_force}
+    for limit_id, instance, start, spent, held in tx.run("all_balances"):
+        if start >= since.get(limit_id, start + 1):
+            sums = balances.setdefault(limit_id, {}).setdefault(instance, [0, 0])
+            sums[0], sums[1] = sums[0] + spent, sums[1] + held
+    for limit in sorted(in_force, key=lambda limit: (limit.subject.text, limit.unit, limit.period)):
+        for instance, (spent, held) in sorted(balances.get(limit.id, {"": [0, 0]}).items()):
+            yield Standing(limit, limit.subject.named(instance), spent, held, limit.reset(now))
+
+
+def summary(tx: Transaction) -> Sums:
+    """What the metrics show."""
+    totals = [Total(row[0], row[1], row[2], row[3], tuple(row[4:])) for row in tx.run("totals")]
+    budgets = [
+        Budget(
+            standing.limit.subject.parts[0][1],
+            standing.limit.period,
+            standing.limit.value,
+            standing.spent,
+            standing.held,
+        )
+        for standing in standings(tx)
+        if standing.limit.unit == "usd" and [part[0] for part in standing.limit.subject.parts] == ["tenant"]
+    ]
+    return Sums(totals, budgets)
+
+
+def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str) -> None:
+    """Set a limit, or change its value and mode. Raises Misspelt."""
+    unit, period = parse_rate(rate)
+    whose, amount = Subject.parse(subject).text, parse_value(value, unit)
+    tx.run("put_limit", subject=whose, unit=unit, period=period, mode=mode, value=amount)
+    tx.run("changed")
+    for limit in limits(tx):
+        if (limit.subject.text, limit.unit, limit.period) == (whose, unit, period):
+            begin(tx, limit, time.time_ns())
+
+
+def remove_limit(tx: Transaction, subject: str, rate: str) -> bool:
+    """Remove a limit and what is known of its balances; whether it was there. Raises Misspelt."""
+    unit, period = parse_rate(rate)
+    removed = tx.run("drop_limit", whose=Subject.parse(subject).text, of_unit=unit, of_period=period)
+    for (limit_id,) in removed:
+        tx.run("drop_balances", of=limit_id)
+        tx.run("changed")
+    return bool(removed)

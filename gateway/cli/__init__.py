@@ -1,0 +1,19 @@
+"""The operator's command line: `gateway …`, also installed as `llm-gateway`."""
+
+from __future__ import annotations
+
+import click
+
+from gateway import __version__
+from gateway.cli import ledger, service
+
+
+@click.group()
+@click.version_option(__version__, prog_name="gateway")
+def main() -> None:
+    """Operate the AI gateway. Every command reads the environment, .env and gateway.yaml as the service does; those on
+    the ledger need only DATA_DIR."""
+
+
+for command in (service.check, service.schema, service.init, ledger.limits, ledger.usage):
+    main.add_command(command)

@@ -1,0 +1,142 @@
+"""Commands on the ledger; they need the stores and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gateway.accounting import reports
+from gateway.accounting.limits import MODES, Misspelt, Subject
+from gateway.cli.listing import listed, with_format
+from gateway.config.environment import read_environment
+from gateway.config.settings import Mistakes
+from gateway.stores import StoreError
+from gateway.stores.ledger import Operation, Transaction
+from gateway.stores.ledger.sqlite import SqliteDatabase
+
+T = TypeVar("T")
+
+_LIMIT_COLUMNS = ("subject", "unit", "period", "mode", "limit", "spent", "held", "reset")
+
+
+@click.group()
+def limits() -> None:
+    """Limits on what tenants, keys, users and models may use: SUBJECT UNIT/PERIOD VALUE.
+
+    SUBJECT is tenant:NAME, key:ID, user:ID@TENANT, user:*@TENANT (each user), model:NAME, global, or two of them joined
+    by '+'. UNIT is usd, tokens or requests; PERIOD is day, week, month (UTC) or total, for usd also second, minute and
+    hour.
+    """
+
+
+@limits.command("set")
+@click.argument("subject")
+@click.argument("rate", metavar="UNIT/PERIOD")
+@click.argument("value")
+@click.option("--mode", type=click.Choice(MODES), default="hard", show_default=True,
+              help="hard is never passed; firm holds what such calls lately cost; soft counts and warns")  # fmt: skip
+def set_limit(subject: str, rate: str, value: str, mode: str) -> None:
+    """Set a limit, or change one. It is in force at once, in every worker; a limit of a calendar period begins with
+    what has been used in it."""
+    _write(lambda tx: reports.set_limit(tx, subject, rate, value, mode))
+
+
+@limits.command("list")
+@click.argument("subject", required=False)
+@with_format
+def list_limits(subject: str | None, form: str) -> None:
+    """List the limits, or those of SUBJECT, with what is spent and held of each."""
+    whose = _understood(lambda: Subject.parse(subject).text) if subject else None
+    rows = [
+        {
+            "subject": found.whose,
+            "unit": found.limit.unit,
+            "period": found.limit.period,
+            "mode": found.limit.mode,
+            "limit": found.limit.write(found.limit.value),
+            "spent": found.limit.write(found.spent),
+            "held": found.limit.write(found.held),
+            "reset": found.reset,
+        }
+        for found in _read(lambda tx: list(reports.standings(tx)))
+        if whose in (None, found.whose, found.limit.subject.text)
+    ]
+    click.echo(listed(rows, _LIMIT_COLUMNS, form))
+
+
+@limits.command("remove")
+@click.argument("subject")
+@click.argument("rate", metavar="UNIT/PERIOD")
+def remove_limit(subject: str, rate: str) -> None:
+    """Remove a limit."""
+    if not _write(lambda tx: reports.remove_limit(tx, subject, rate)):
+        raise click.ClickException(f"there is no limit {subject} {rate}; 'gateway limits list' shows all")
+
+
+@click.command()
+@click.option("--by", type=click.Choice([*reports.BY]), default="tenant", show_default=True)
+@click.option("--since", default="30d", show_default=True, metavar="30d|4w|2026-11-01",
+              help="the first day, in UTC, or how long before today it was")  # fmt: skip
+@click.option("--tenant", default="", help="only this tenant's")
+@with_format
+def usage(by: str, since: str, tenant: str, form: str) -> None:
+    """What was used and what it cost.
+
+    Whole days of UTC. A request counts once, by model and by provider once for each call that was made for it; errors
+    are calls that brought no whole answer; held_usd is held by calls in flight.
+    """
+    first = _understood(lambda: _first_day(since))
+    rows = _read(lambda tx: reports.usage(tx, by, first, tenant))
+    click.echo(listed(rows, (by, *reports.COLUMNS), form))
+
+
+def _first_day(since: str) -> str:
+    if found := re.fullmatch(r"([0-9]{1,5})([dw])", since):
+        days = int(found[1]) * (7 if found[2] == "w" else 1)
+        return (datetime.now(UTC).date() - timedelta(days=days)).isoformat()
+    try:
+        return date.fromisoformat(since).isoformat()
+    except ValueError:
+        raise Misspelt(f"{since!r} is no day: write 30d, 4w or 2026-11-01") from None
+
+
+def _understood(parse: Callable[[], T]) -> T:
+    try:
+        return parse()
+    except Misspelt as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _read(work: Callable[[Transaction], T]) -> T:
+    return _on_the_ledger(lambda database: database.read(work))
+
+
+def _write(operation: Operation) -> Any:
+    def write(database: SqliteDatabase) -> Any:
+        outcome = database.transact([operation])[0]
+        if outcome.error:
+            raise outcome.error
+        return outcome.result
+
+    return _on_the_ledger(write)
+
+
+def _on_the_ledger(work: Callable[[SqliteDatabase], T]) -> T:
+    mistakes = Mistakes()
+    variables = read_environment(os.environ, Path(".env"), mistakes)
+    if mistakes.lines:
+        raise click.ClickException("; ".join(mistakes.lines))
+    database = SqliteDatabase(Path(variables.get("DATA_DIR", "data")))
+    try:
+        database.prepare()
+        return _understood(lambda: work(database))
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        database.close()

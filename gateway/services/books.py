@@ -1,0 +1,197 @@
+"""Where every attempt is written down: in the ledger, in the request's record, in the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.accounting.bounds import Bound, Bounds
+from gateway.accounting.costs import Costs
+from gateway.accounting.entries import Claim
+from gateway.accounting.ledger import Ledger
+from gateway.accounting.limits import Payer
+from gateway.accounting.prices import FREE, written
+from gateway.accounting.tokens import TokenCounter
+from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota, LedgerUnavailable
+from gateway.model import Answer, Completion, Usage
+from gateway.routing.router import Candidate
+from gateway.services.exchange import Exchange
+from gateway.services.health import Health
+from gateway.telemetry.logs import log_overrun, log_suspect_usage, log_unsettled
+from gateway.telemetry.metrics import Metrics
+from gateway.wire.openai import prompt
+
+_NOTHING = Bound(0, 0, FREE)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One attempt in the books.
+
+    Attributes:
+        number: of the attempt; 0 where nothing is bought.
+        bound: what is held for it.
+    """
+
+    call_id: str
+    number: int
+    candidate: Candidate
+    bound: Bound = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The accounts of this process.
+
+    Attributes:
+        ledger: what is held and what was bought.
+        bounds: the most that a request can take.
+        costs: knows prices.
+        tokens: counts where a provider does not.
+        metrics: counts attempts.
+        health: is told how each provider's latest call ended.
+        keep_prompts: record prompts and answers for the log.
+    """
+
+    ledger: Ledger
+    bounds: Bounds
+    costs: Costs
+    tokens: TokenCounter
+    metrics: Metrics
+    health: Health
+    keep_prompts: bool
+
+    def hold(self, exchange: Exchange, entry: Entry) -> None:
+        """Hold what an attempt may cost.
+
+        Raises:
+            InsufficientQuota, BudgetHeld: a limit has no room for it.
+            InvalidField: a hard limit bears on it, and it has no bound or no price.
+            LedgerUnavailable: nothing can be written down.
+        """
+        request, target = exchange.request, entry.candidate.target
+        price = self.costs.price(target, entry.candidate.alias)
+        asked, capped = self.bounds.of(request, entry.candidate, price)
+        claim = self._claim(exchange, entry, asked, capped)
+        entry.bound = self._held(claim, lambda: self.bounds.exactly(capped, request, target))
+
+    def settle(self, exchange: Exchange, entry: Entry, completion: Completion, error: GatewayError | None) -> Answer:
+        """Write down an answer, or as much as came of it; the answer with its price."""
+        usage = self._usage(exchange, entry, completion)
+        allowed = usage if entry.bound.flaw else entry.bound.holds(usage)
+        suspect = allowed != usage and usage.source == "provider"
+        if suspect:
+            self.metrics.suspect(entry.candidate.target)
+            log_suspect_usage(exchange.record, usage, allowed)
+        price, target = entry.bound.price, entry.candidate.target
+        answer = Answer(completion, allowed, price.cost(allowed) if price else None, target)
+        if price is None:
+            self.costs.tell_unpriced(target)
+        self.note(exchange, answer)
+        self._write(exchange, entry, allowed, answer.cost_nano, error, usage_suspect=suspect)
+        return answer
+
+    def lose(self, exchange: Exchange, entry: Entry, error: GatewayError, may_be_billed: bool) -> None:
+        """Write down an attempt without an answer."""
+        usage, cost = (entry.bound.usage, entry.bound.nano) if may_be_billed else (Usage(0, 0), 0)
+        exchange.record.usage, exchange.record.cost_nano = (usage, cost) if may_be_billed else (None, None)
+        self._write(exchange, entry, usage, cost, error)
+
+    def give_again(self, exchange: Exchange, call_id: str, candidate: Candidate, kept: Answer) -> None:
+        """Write down an answer that was bought earlier: a request like any other, which takes nothing else.
+
+        Raises:
+            InsufficientQuota, BudgetHeld: a limit on requests has no room for it.
+            LedgerUnavailable: nothing can be written down.
+        """
+        entry = Entry(call_id, 0, candidate)
+        price = self.costs.price(kept.target, candidate.alias)
+        self._held(self._claim(exchange, entry, _NOTHING, _NOTHING))
+        self.note(exchange, kept)
+        saved = price.cost(replace(kept.usage, source="provider")) if price else None
+        self._write(exchange, entry, kept.usage, 0, None, cached=True, saved_nano=saved)
+
+    def note(self, exchange: Exchange, answer: Answer) -> None:
+        """Record what came of a request."""
+        record, completion, target = exchange.record, answer.completion, answer.target
+        record.model, record.provider, record.cached = target.model, target.provider, answer.cached
+        record.usage, record.cost_nano = answer.usage, answer.cost_nano
+        record.finish_reason = next(iter(completion.finish_reasons), None)
+        record.upstream_request_id = completion.upstream_request_id
+        if self.keep_prompts:
+            record.prompt = "\n".join(prompt(exchange.request)[0])
+            record.response = completion.text
+
+    def _held(self, claim: Claim, exactly: Callable[[], Bound | None] = lambda: None) -> Bound:
+        try:
+            bound = self.ledger.hold(claim, exactly)
+        except (InsufficientQuota, BudgetHeld) as error:
+            limit = error.limit or {}
+            self.metrics.limit_refused(claim.payer.tenant, limit["unit"], limit["period"])
+            raise
+        return bound
+
+    def _claim(self, exchange: Exchange, entry: Entry, asked: Bound, capped: Bound) -> Claim:
+        record, target, names = exchange.record, entry.candidate.target, entry.candidate.names
+        payer = Payer(exchange.caller.tenant, exchange.caller.key_id, exchange.request.user_id or "", names)
+        facts = {name: getattr(record, name) for name in _OF_THE_RECORD}
+        facts |= {
+            "tenant": payer.tenant,
+            "key_id": payer.key_id,
+            "user_id": payer.user_id,
+            "names": " ".join(names),
+            "model": target.model,
+            "provider": target.provider,
+            "prices": written(capped.price) if capped.price else None,
+        }
+        return Claim(entry.call_id, entry.number, "", payer, facts, asked, capped)
+
+    def _usage(self, exchange: Exchange, entry: Entry, completion: Completion) -> Usage:
+        """What the provider says that it took, else what we count."""
+        reported = completion.usage
+        if reported and not (completion.generated and not reported.completion_tokens):
+            return reported  # text that took no tokens: it did not look
+        model = entry.candidate.target.model
+        return Usage(
+            prompt_tokens=self.tokens.count_prompt(exchange.request, model),
+            completion_tokens=self.tokens.count_generated(completion, model),
+            source="counted",
+        )
+
+    def _write(
+        self,
+        exchange: Exchange,
+        entry: Entry,
+        usage: Usage,
+        cost: int | None,
+        error: GatewayError | None,
+        **more: Any,
+    ) -> None:
+        record = exchange.record
+        ending = {
+            "status": error.status if error else 200,
+            "duration_ms": record.duration_ms,
+            "overhead_ms": record.overhead_ms,
+            "ttft_ms": record.ttft_ms,
+            "finish_reason": record.finish_reason,
+            "upstream_request_id": record.upstream_request_id,
+            "error_code": error.code if error else None,
+            **more,
+        }
+        try:
+            overruns = self.ledger.settle(entry.call_id, entry.number, usage, cost, ending)
+        except LedgerUnavailable as failure:
+            log_unsettled(record, failure.detail)  # it is owed, and will be
+            return
+        for overrun in overruns:
+            limit = overrun.limit
+            rate = f"{limit.unit}/{limit.period}"
+            log_overrun(
+                limit.subject.named(overrun.instance), rate, limit.write(limit.value), limit.write(overrun.spent)
+            )
+
+
+_OF_THE_RECORD = (
+    "request_id", "trace_id", "method", "path", "requested_model", "stream", "session_id", "client", "client_address",
+)  # fmt: skip

@@ -1,0 +1,115 @@
+"""Group commit: one writer takes all that waits into one transaction and answers each, off the event loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from gateway.concurrency import Lane
+from gateway.stores import StoreError
+from gateway.stores.ledger import Database, Operation, Outcome
+
+_MOST = 512  # operations of one transaction, so that other processes get their turn
+
+
+class _Ticket:
+    """An operation in the queue, and what came of it."""
+
+    __slots__ = ("abandoned", "done", "operation", "outcome", "undo")
+
+    def __init__(self, operation: Operation, undo: Operation | None) -> None:
+        self.operation = operation
+        self.undo = undo
+        self.done = threading.Event()
+        self.outcome = Outcome()
+        self.abandoned = False
+
+
+class GroupCommit:
+    """Commits what many callers ask for.
+
+    Args:
+        database: where to.
+        patience: seconds that a caller waits.
+        committed: is told how many seconds each transaction took, or None where it failed.
+    """
+
+    def __init__(self, database: Database, patience: float, committed: Callable[[float | None], None]) -> None:
+        self._database = database
+        self._patience = patience
+        self._committed = committed
+        self._waiting: deque[_Ticket] = deque()
+        self._owed: list[_Ticket] = []
+        self._wake = threading.Event()
+        self._lane = Lane()
+        self._closing = False
+        self._writer = threading.Thread(target=self._run, daemon=True, name="ledger")
+        self._writer.start()
+
+    def submit(self, operation: Operation, undo: Operation | None = None) -> Any:
+        """Have an operation committed.
+
+        Args:
+            operation: what to do in a transaction; it runs beside the event loop.
+            undo: what to do where it is committed after its caller has given up. Without one the operation is owed:
+                it is tried until it is committed, whether or not its caller still waits.
+
+        Returns:
+            What the operation returned.
+
+        Raises:
+            StoreError: it has not been committed in time.
+            Exception: what the operation raised.
+        """
+        ticket = _Ticket(operation, undo)
+        self._waiting.append(ticket)
+        self._wake.set()
+        if not ticket.done.wait(self._patience):
+            ticket.abandoned = True
+            raise StoreError(f"nothing was committed for {self._patience:g} s")
+        if ticket.outcome.error:
+            raise ticket.outcome.error
+        return ticket.outcome.result
+
+    def retry(self) -> None:
+        """Try again what is owed."""
+        if self._owed:
+            self._wake.set()
+
+    def close(self, patience: float) -> None:
+        """Commit what waits, for `patience` seconds at most, and stop."""
+        self._closing = True
+        self._wake.set()
+        self._writer.join(patience)
+
+    def _run(self) -> None:
+        while not self._closing or self._waiting:
+            if not self._waiting:
+                self._wake.wait()
+                self._wake.clear()
+            batch, self._owed = self._owed, []
+            while self._waiting and len(batch) < _MOST:
+                ticket = self._waiting.popleft()
+                if not (ticket.abandoned and ticket.undo):
+                    batch.append(ticket)
+            if batch:
+                self._commit(batch)
+
+    def _commit(self, batch: list[_Ticket]) -> None:
+        started = time.monotonic()
+        try:
+            outcomes = self._lane.run(lambda: self._database.transact([ticket.operation for ticket in batch]))
+        except Exception as error:  # noqa: BLE001 - raised by `submit`; whatever it is, the writer goes on
+            outcomes = [Outcome(error=error)] * len(batch)
+        failed = all(isinstance(outcome.error, StoreError) for outcome in outcomes)
+        self._committed(None if failed else time.monotonic() - started)
+        for ticket, outcome in zip(batch, outcomes, strict=True):
+            if ticket.undo is None and isinstance(outcome.error, StoreError):
+                self._owed.append(ticket)
+            elif ticket.undo and ticket.abandoned and outcome.error is None:
+                self._waiting.append(_Ticket(ticket.undo, None))
+            ticket.outcome = outcome
+            ticket.done.set()

@@ -1,0 +1,162 @@
+"""The ledger in SQLite: one file for all workers of a host, whole after any of them is killed.
+
+Only one process writes at a time, behind a lock of our own: SQLite's own wait polls, and starves some (measured:
+seconds). Nothing here touches what gevent patches, since it runs in native threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy.dialects import sqlite
+
+from gateway.stores import StoreError
+from gateway.stores.ledger import Operation, Outcome, Refusal, Transaction, migrate
+from gateway.stores.ledger.statements import compiled
+
+T = TypeVar("T")
+
+_FILE = "ledger.sqlite"
+_PATIENCE = 10_000  # milliseconds that others who write without our lock, such as an operator's shell, are waited for
+_LARGEST_LOG = 64 * 2**20  # bytes of the write-ahead log after which writers wait for its checkpoint
+
+
+class SqliteTransaction:
+    """See `gateway.stores.ledger.Transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection, memory: dict[str, Any]) -> None:
+        self._execute = connection.execute
+        self.memory = memory
+
+    def run(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement; its rows."""
+        text, constants = _statements()[name]
+        return self._execute(text, {**constants, **parameters} if constants else parameters).fetchall()
+
+
+@cache
+def _statements() -> dict[str, tuple[str, dict[str, Any]]]:
+    return compiled(sqlite.dialect(paramstyle="named"))
+
+
+class SqliteDatabase:
+    """The ledger's file in `data_dir`; see `gateway.stores.ledger.Database`.
+
+    Args:
+        data_dir: the directory of all embedded state.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / _FILE
+        self._connection: sqlite3.Connection | None = None
+        self._memory: dict[str, Any] = {}
+
+    @property
+    def url(self) -> str:
+        """Its address, as SQLAlchemy writes it."""
+        return f"sqlite:///{self._path}"
+
+    def prepare(self) -> None:
+        _statements()  # once, in the master
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._turn(), contextlib.closing(self._connect()) as connection:
+                if self._revision(connection) == migrate.HEAD:
+                    return
+                self._path.chmod(0o600)
+                connection.execute("PRAGMA journal_mode=WAL")
+            with self._turn():
+                migrate.upgrade(self.url)
+        except (OSError, sqlite3.Error, migrate.Failed) as error:
+            raise StoreError(f"the ledger {self._path} cannot be prepared: {error}") from error
+
+    def transact(self, operations: Sequence[Operation]) -> list[Outcome]:
+        try:
+            with self._turn():
+                return self._commit(operations)
+        except (OSError, sqlite3.OperationalError, StoreError) as error:  # locked, full, broken: for all of them
+            self._forget()
+            return [Outcome(error=StoreError(f"the ledger {self._path}: {error}"))] * len(operations)
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked, in the thread that may log
+            self._forget()
+            if len(operations) == 1:
+                return [Outcome(error=error)]
+            return [outcome for operation in operations for outcome in self.transact([operation])]
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as connection:
+                connection.execute("BEGIN")
+                return work(SqliteTransaction(connection, {}))
+        except sqlite3.Error as error:
+            raise StoreError(f"the ledger cannot be read: {error}") from error
+
+    def maintain(self) -> None:
+        """Move the write-ahead log into the file: beside the writers, and before them only where it is large."""
+        try:
+            with contextlib.closing(self._connect()) as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                log = Path(f"{self._path}-wal")
+                if log.exists() and log.stat().st_size > _LARGEST_LOG:
+                    with self._turn():
+                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"the ledger's log cannot be checkpointed: {error}") from error
+
+    def close(self) -> None:
+        self._forget()
+
+    def _commit(self, operations: Sequence[Operation]) -> list[Outcome]:
+        if self._connection is None:
+            self._connection = self._connect()
+            if self._revision(self._connection) != migrate.HEAD:
+                raise StoreError(f"the ledger {self._path} is not of this version of the gateway")
+        connection, outcomes = self._connection, []
+        connection.execute("BEGIN IMMEDIATE")
+        transaction = SqliteTransaction(connection, self._memory)
+        for operation in operations:
+            try:
+                outcomes.append(Outcome(operation(transaction)))
+            except Refusal as refusal:
+                outcomes.append(Outcome(error=refusal))
+        connection.execute("COMMIT")
+        return outcomes
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_PATIENCE / 1000, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA synchronous=NORMAL")  # whole after a kill; a power cut may take the last moments
+        connection.execute("PRAGMA wal_autocheckpoint=0")  # it would stop all writers, see `maintain`
+        return connection
+
+    def _forget(self) -> None:
+        """Close the connection, and with it a transaction that was not committed."""
+        connection, self._connection = self._connection, None
+        self._memory.clear()
+        if connection:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _revision(self, connection: sqlite3.Connection) -> str | None:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchall():
+            return None
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        return rows[0][0] if rows else None
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the only writer on this host; the kernel frees the lock of a process that dies."""
+        descriptor = os.open(f"{self._path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,174 @@
+"""The hot statements: written once in SQLAlchemy Core, compiled once for a dialect, run on the driver's connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+
+from gateway.stores.ledger.tables import SUMMED, balances, days, holds, limits, totals, usage, versions
+
+_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+GROUPS: Mapping[str, Column[str]] = {
+    "tenant": days.c.tenant,
+    "key": days.c.key_id,
+    "user": days.c.user_id,
+    "model": days.c.model,
+    "provider": days.c.provider,
+    "day": days.c.day,
+}
+LATELY = 100  # settled calls that a `firm` limit learns from
+
+
+def compiled(dialect: Dialect) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Every statement's text by its name, and the values of those of its parameters that never change."""
+    found = {}
+    for name, statement in _statements(dialect.name).items():
+        text = statement.compile(dialect=dialect)
+        found[name] = str(text), {key: value for key, value in text.params.items() if value is not None}
+    return found
+
+
+def _statements(dialect: str) -> dict[str, Any]:
+    insert = _INSERT[dialect]
+    counted = insert(balances)
+    of_balance = balances.c.id == bindparam("balance")
+    of_hold = (holds.c.call_id == bindparam("call")) & (holds.c.attempt == bindparam("number"))
+    window = (balances.c.limit_id == bindparam("of")) & (balances.c.instance == bindparam("whose"))
+    return {
+        "version": select(versions.c.version).where(versions.c.name == "limits"),
+        "limits": select(limits.c.id, limits.c.subject, limits.c.unit, limits.c.period, limits.c.mode, limits.c.value),
+        "balances": select(balances.c.start, balances.c.spent, balances.c.held)
+        .where(window, balances.c.start >= bindparam("since"))
+        .order_by(balances.c.start),
+        "add_balance": counted.values(_all(balances, "id"))
+        .on_conflict_do_update(
+            index_elements=["limit_id", "instance", "start"],
+            set_={
+                "spent": balances.c.spent + counted.excluded.spent,
+                "held": balances.c.held + counted.excluded.held,
+            },
+        )
+        .returning(balances.c.id),
+        "move": update(balances)
+        .where(of_balance)
+        .values(spent=balances.c.spent + bindparam("more_spent"), held=balances.c.held - bindparam("less_held"))
+        .returning(balances.c.limit_id, balances.c.instance, balances.c.start, balances.c.spent),
+        "add_hold": insert(holds).values(_all(holds)),
+        "hold": select(holds).where(of_hold),
+        "holds": select(holds),
+        "holds_of": select(holds).where(holds.c.owner == bindparam("whose")),
+        "owners": select(holds.c.owner).distinct(),
+        "set_moves": update(holds).where(of_hold).values(moves=bindparam("new_moves")),
+        "drop_hold": delete(holds).where(of_hold),
+        "add_usage": insert(usage).values(_all(usage, "id")),
+        "settled": select(usage.c.id).where(
+            usage.c.call_id == bindparam("call"), usage.c.attempt == bindparam("number")),
+        "lately": _lately(),
+        "add_day": _added(insert, days),
+        "add_total": _added(insert, totals),
+        "spent_since": _spent(days.c.day >= bindparam("since")),
+        "spent_by_user_since": _spent(
+            days.c.tenant == bindparam("of_tenant"),
+            days.c.user_id == bindparam("of_user"),
+            days.c.day >= bindparam("since"),
+        ),
+        "totals": select(totals.c.tenant, totals.c.model, totals.c.provider, totals.c.cost_nano,
+                         *_kinds(totals, "prompt", "cached", "cache_write", "completion", "reasoning")),
+        "all_balances": select(balances.c.limit_id, balances.c.instance, balances.c.start, balances.c.spent,
+                               balances.c.held),
+        **{f"usage_by_{name}": _usage_by(column) for name, column in GROUPS.items()},
+        "put_limit": _put_limit(insert),
+        "drop_limit": delete(limits).where(
+            limits.c.subject == bindparam("whose"), limits.c.unit == bindparam("of_unit"),
+            limits.c.period == bindparam("of_period")).returning(limits.c.id),
+        "drop_balances": delete(balances).where(balances.c.limit_id == bindparam("of")),
+        "changed": _changed(insert),
+        "prune_usage": delete(usage).where(usage.c.id.in_(
+            select(usage.c.id).where(usage.c.held_ms < bindparam("before")).order_by(usage.c.held_ms)
+            .limit(bindparam("most")))).returning(usage.c.id),
+        "prune_balances": delete(balances).where(
+            balances.c.limit_id == bindparam("of"), balances.c.start < bindparam("before"), balances.c.held == 0),
+    }  # fmt: skip
+
+
+def _all(table: Table, *but: str) -> dict[str, Any]:
+    return {column.name: bindparam(column.name) for column in table.columns if column.name not in but}
+
+
+def _kinds(table: Table, *kinds: str) -> list[ColumnElement[int]]:
+    return [table.c[f"{kind}_tokens"] for kind in kinds]
+
+
+def _usage_by(column: Column[str]) -> Any:
+    """Sums of the days from one on, of one tenant or, where that is "", of all. By target a request counts at each that
+    was tried for it."""
+    counted = days.c.attempts if column.name in ("model", "provider") else days.c.requests
+    sums = (counted, days.c.errors, *_kinds(days, "prompt", "cached", "completion", "reasoning"), days.c.cost_nano)
+    whose = bindparam("whose", type_=Text)
+    return (
+        select(column, *(func.sum(one) for one in sums))
+        .where(days.c.day >= bindparam("since"), or_(whose == literal(""), days.c.tenant == whose))
+        .group_by(column)
+        .order_by(column)
+    )
+
+
+def _put_limit(insert: Any) -> Any:
+    statement = insert(limits).values(_all(limits, "id"))
+    changed = {"mode": statement.excluded.mode, "value": statement.excluded.value}
+    return statement.on_conflict_do_update(index_elements=["subject", "unit", "period"], set_=changed)
+
+
+def _changed(insert: Any) -> Any:
+    """Count a change of the limits, so that every process reads them again."""
+    statement = insert(versions).values(name="limits", version=1)
+    return statement.on_conflict_do_update(index_elements=["name"], set_={"version": versions.c.version + 1})
+
+
+def _spent(*which: ColumnElement[bool]) -> Select[Any]:
+    """The sums of some days, by all that a limit may look at."""
+    whose = (days.c.tenant, days.c.key_id, days.c.user_id, days.c.names)
+    tokens = func.sum(days.c.prompt_tokens + days.c.completion_tokens)
+    return select(*whose, func.sum(days.c.requests), tokens, func.sum(days.c.cost_nano)).where(*which).group_by(*whose)
+
+
+def _lately() -> Select[Any]:
+    """What such calls cost, the latest first: those whose usage is known."""
+    return (
+        select(usage.c.cost_nano, usage.c.prompt_tokens + usage.c.completion_tokens)
+        .where(
+            usage.c.key_id == bindparam("of_key"),
+            usage.c.provider == bindparam("of_provider"),
+            usage.c.model == bindparam("of_model"),
+            or_(usage.c.usage_source == "provider", usage.c.usage_source == "counted"),
+            usage.c.prompt_tokens > 0,
+        )
+        .order_by(usage.c.id.desc())
+        .limit(LATELY)
+    )
+
+
+def _added(insert: Any, table: Table) -> Any:
+    """Add to the sums of a row, which is made where it is not there."""
+    statement = insert(table).values(_all(table))
+    return statement.on_conflict_do_update(
+        index_elements=[column.name for column in table.primary_key.columns],
+        set_={name: table.c[name] + statement.excluded[name] for name in SUMMED},
+    )

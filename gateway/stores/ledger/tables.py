@@ -1,0 +1,163 @@
+"""The ledger's tables. Money is whole nano-USD, instants are milliseconds since 1970, days are UTC's: `2026-11-23`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself under this name only
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _tokens() -> list[Column[int]]:
+    kinds = ("prompt", "cached", "cache_write", "completion", "reasoning")
+    return [_number(f"{kind}_tokens") for kind in kinds]
+
+
+# Numbers that change when something else does: `limits` counts the changes of that table.
+versions = Table("versions", metadata, Column("name", Text, primary_key=True), _number("version"))
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    _text("subject"),
+    _text("unit"),
+    _text("period"),
+    _text("mode"),
+    _number("value"),
+    UniqueConstraint("subject", "unit", "period"),
+    sqlite_autoincrement=True,  # an id is never used again: holds name it
+)
+
+# What counts against a limit in one period or, where the period slides, one sixtieth of it. `instance` is the user
+# where a limit is for each user.
+balances = Table(
+    "balances",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("limit_id", _Id, nullable=False),
+    _text("instance"),
+    _number("start"),
+    _number("spent"),
+    _number("held"),
+    UniqueConstraint("limit_id", "instance", "start"),
+    sqlite_autoincrement=True,
+)
+
+# Calls in flight. `facts` is what their row will say in any case, `moves` what they hold of which balance.
+holds = Table(
+    "holds",
+    metadata,
+    _text("call_id"),
+    _number("attempt"),
+    _text("owner"),
+    _number("held_ms"),
+    _number("held_nano"),
+    _number("prompt_tokens"),
+    _number("completion_tokens"),
+    Column("bound_nano", BigInteger),
+    _text("facts"),
+    _text("moves"),
+    PrimaryKeyConstraint("call_id", "attempt"),
+    Index("holds_by_owner", "owner"),
+    sqlite_with_rowid=False,
+)
+
+# One row for each upstream attempt, and one of attempt 0 for an answer that was not bought.
+usage = Table(
+    "usage",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    _text("call_id"),
+    _number("attempt"),
+    _number("held_ms"),
+    _number("settled_ms"),
+    _text("request_id"),
+    Column("trace_id", Text),
+    Column("method", Text),
+    Column("path", Text),
+    Column("status", Integer),
+    Column("duration_ms", BigInteger),
+    Column("overhead_ms", Float),
+    _text("tenant"),
+    _text("key_id"),
+    _text("user_id"),
+    Column("requested_model", Text),
+    _text("names"),
+    _text("model"),
+    _text("provider"),
+    Column("stream", Boolean, nullable=False),
+    Column("cached", Boolean, nullable=False),
+    *_tokens(),
+    Column("cost_nano", BigInteger),
+    Column("saved_nano", BigInteger),
+    _text("usage_source"),
+    Column("usage_suspect", Boolean, nullable=False),
+    Column("prices", Text),
+    Column("ttft_ms", BigInteger),
+    Column("finish_reason", Text),
+    Column("upstream_request_id", Text),
+    Column("session_id", Text),
+    Column("client", Text),
+    Column("client_address", Text),
+    Column("error_code", Text),
+    UniqueConstraint("call_id", "attempt"),
+    Index("usage_by_time", "held_ms"),
+    Index("usage_by_kind_of_call", "key_id", "provider", "model", "id"),
+)
+
+
+def _sums() -> list[Column[int]]:
+    return [_number("requests"), _number("attempts"), _number("errors"), *_tokens(), _number("cost_nano")]
+
+
+# Sums of `usage` by the day of the hold, which outlive its rows.
+days = Table(
+    "days",
+    metadata,
+    _text("day"),
+    _text("tenant"),
+    _text("key_id"),
+    _text("user_id"),
+    _text("names"),
+    _text("model"),
+    _text("provider"),
+    *_sums(),
+    PrimaryKeyConstraint("day", "tenant", "key_id", "user_id", "names", "model", "provider"),
+    Index("days_by_user", "tenant", "user_id", "day"),
+    sqlite_with_rowid=False,
+)
+
+# Sums of `usage` since ever, for the metrics.
+totals = Table(
+    "totals",
+    metadata,
+    _text("tenant"),
+    _text("model"),
+    _text("provider"),
+    *_sums(),
+    PrimaryKeyConstraint("tenant", "model", "provider"),
+    sqlite_with_rowid=False,
+)
+
+SUMMED = tuple(column.name for column in _sums())
