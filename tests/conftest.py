@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,11 +10,28 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from gateway.app import create_app
+from gateway.app import LEDGER, create_app
 from gateway.config import Settings, load
+from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.fakes.upstream import Upstream
 
 KEY = "test-key-0123456789"  # long enough not to be warned of
+
+
+@pytest.fixture(scope="session")
+def prepared_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty ledger's file, to be copied: making its tables takes longer than most tests."""
+    directory = tmp_path_factory.mktemp("ledger")
+    SqliteDatabase(directory).prepare()
+    return next(directory.glob("*.sqlite"))
+
+
+@pytest.fixture
+def ledger_file(tmp_path: Path, prepared_ledger: Path) -> Path:
+    """The ledger of this test's applications."""
+    directory = tmp_path / "data"
+    directory.mkdir(exist_ok=True)
+    return Path(shutil.copy(prepared_ledger, directory))
 
 
 @pytest.fixture
@@ -31,13 +49,18 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 
 
 @pytest.fixture
-def make_app(make_settings: Callable[..., Settings]) -> Callable[..., Flask]:
+def make_app(make_settings: Callable[..., Settings], ledger_file: Path) -> Iterator[Callable[..., Flask]]:
+    made: list[Flask] = []
+
     def make(yaml: str | None = None, **variables: str) -> Flask:
         app = create_app(make_settings(yaml, **variables))
         app.testing = False  # errors reach the client as they do in production
+        made.append(app)
         return app
 
-    return make
+    yield make
+    for app in made:
+        app.extensions[LEDGER].close()
 
 
 @pytest.fixture

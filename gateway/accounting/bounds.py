@@ -17,7 +17,6 @@ from gateway.accounting.prices import Price
 from gateway.accounting.tokens import TokenCounter
 from gateway.errors import InvalidField
 from gateway.model import ModelRequest, Target, Usage
-from gateway.routing.router import Candidate
 
 # What templates add: system prompts of their own (gpt-oss 90 tokens, Llama 30), the frame of a message (4), and for
 # tools up to 700 (Anthropic's documentation: 346 to 735).
@@ -39,6 +38,7 @@ class Bound:
         price: None where there is none.
         cap: tokens of each choice that the provider must be told; None where it may be sent as asked.
         flaw: why this is no true bound, to be raised where one is needed; None where it is one.
+        strict: a hard limit bears on the call.
     """
 
     prompt_tokens: int
@@ -46,6 +46,7 @@ class Bound:
     price: Price | None
     cap: int | None = None
     flaw: InvalidField | None = None
+    strict: bool = False
 
     @property
     def tokens(self) -> int:
@@ -90,8 +91,13 @@ class Bounds:
         self._window = window
         self._tokens = tokens
 
-    def of(self, request: ModelRequest, candidate: Candidate, price: Price | None) -> tuple[Bound, Bound]:
-        """Bound a request to `candidate` at `price`.
+    def of(self, request: ModelRequest, target: Target, alias: str | None, price: Price | None) -> tuple[Bound, Bound]:
+        """Bound a request.
+
+        Args:
+            target: who is to answer.
+            alias: the name under `models:` that led to it, or None.
+            price: of the target.
 
         Returns:
             Of the request as it was asked, and with the cap that is enforced where a hard limit bears on it.
@@ -100,20 +106,20 @@ class Bounds:
         images, flaw = _media(request)
         prompt = times * (_size(request) + _frame(request) + images * _IMAGE)
         asked = max(request.caps.values(), default=None)
-        own, window = self._caps.get(candidate.alias or ""), self._window(candidate.target)
+        own, window = self._caps.get(alias or ""), self._window(target)
         choices = _answers(request)
         capped = min((most for most in (asked, own or window) if most), default=None)
         if capped is None and choices:
             flaw = flaw or InvalidField(
                 "A hard limit bears on this call, and nothing bounds its answer: set max_tokens, or have the operator "
-                f"set max_output_tokens of a model of {candidate.target}.",
+                f"set max_output_tokens of a model of {target}.",
                 param="max_tokens",
             )
         loose = asked or window or own or _WINDOW
         enforced = capped if choices and capped != asked and (asked or own) else None
         return (
             Bound(prompt, choices * loose, price, flaw=flaw or (_UNCAPPED if choices and not asked else None)),
-            Bound(prompt, choices * (capped or loose), price, cap=enforced, flaw=flaw),
+            Bound(prompt, choices * (capped or loose), price, cap=enforced, flaw=flaw, strict=True),
         )
 
     def exactly(self, bound: Bound, request: ModelRequest, target: Target) -> Bound | None:
@@ -186,7 +192,8 @@ def _unbounded_field(request: ModelRequest) -> InvalidField | None:
     asked = request.asked
     if request.unknown:
         name = request.unknown[0][:64]
-        return _unbounded(name, f"{name!r}, which this gateway does not know", code="unknown_parameter")
+        what = f"{name!r}, which this gateway does not know"
+        return InvalidField(_SENTENCE.format(what), param=name, code="unknown_parameter")
     for name in ("web_search_options", "prediction", "audio"):
         if asked.get(name) is not None:
             return _unbounded(name, repr(name))
@@ -202,10 +209,11 @@ def _unbounded_field(request: ModelRequest) -> InvalidField | None:
     return None
 
 
-def _unbounded(param: str, what: str, code: str = "invalid_value") -> InvalidField:
-    return InvalidField(
-        f"A hard limit bears on this call, and nobody can say beforehand what this costs: {what}. Leave it out, or "
-        "have the operator make the limit firm or soft.",
-        param=param,
-        code=code,
-    )
+def _unbounded(param: str, what: str) -> InvalidField:
+    return InvalidField(_SENTENCE.format(what), param=param)
+
+
+_SENTENCE = (
+    "A hard limit bears on this call, and nobody can say beforehand what this costs: {}. Leave it out, or have the "
+    "operator make the limit firm or soft."
+)

@@ -12,8 +12,8 @@ from gateway.api.openapi import describe
 from gateway.schemas.answers import HealthSchema, IndexSchema, ReadinessSchema
 from gateway.services.health import Health
 
-_DRAINING = {
-    "description": "Draining: about to stop, send no more requests here",
+_SEND_NO_MORE = {
+    "description": "Send no more requests here: about to stop, or without the ledger",
     "content": {"application/json": {"schema": ReadinessSchema}},
 }
 
@@ -34,11 +34,11 @@ def blueprint(health: Health) -> Blueprint:
         return _json({"status": "ok", "version": __version__})
 
     @routes.get("/health/ready")
-    @describe("What works, by name", answer=ReadinessSchema, responses={503: _DRAINING})
+    @describe("What works, by name", answer=ReadinessSchema, responses={503: _SEND_NO_MORE})
     def ready() -> Response:
         status, checks = health.report()
         response = _json({"status": status, "checks": {name: {"state": state} for name, state in checks.items()}})
-        response.status_code = 503 if status == "draining" else 200
+        response.status_code = 503 if status in ("draining", "unavailable") else 200
         return response
 
     return routes

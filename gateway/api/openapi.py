@@ -20,11 +20,15 @@ from gateway import __version__
 from gateway.api.hooks import METRICS, OPEN
 from gateway.errors import (
     AnswerTooLarge,
+    BudgetHeld,
     CredentialRefused,
     GatewayError,
+    InsufficientQuota,
     InvalidField,
     InvalidRequest,
+    LedgerUnavailable,
     ModelNotFound,
+    ProviderFailed,
     ProviderRefused,
     RequestTimeout,
     RequestTooLarge,
@@ -87,7 +91,8 @@ ASKS_A_MODEL: dict[str, Any] = {
     "headers": (*_OF_THE_WAY, "x-gateway-cost-usd"),
     "errors": (
         InvalidRequest, InvalidField, ModelNotFound, RequestTimeout, RequestTooLarge, UnsupportedMediaType,
-        ProviderRefused, UpstreamError, CredentialRefused, AnswerTooLarge, UpstreamTimeout,
+        InsufficientQuota, BudgetHeld, LedgerUnavailable, ProviderRefused, UpstreamError, ProviderFailed,
+        CredentialRefused, AnswerTooLarge, UpstreamTimeout,
     ),
 }  # fmt: skip
 

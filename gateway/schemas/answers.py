@@ -8,6 +8,8 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from gateway.model import State, Status
 
+_AMOUNT = {"type": "number"}  # a plain decimal, or a whole number
+
 
 class AnswerSchema(Schema):
     """An answer; clients must bear with fields that a later version adds."""
@@ -16,11 +18,26 @@ class AnswerSchema(Schema):
         unknown = EXCLUDE
 
 
+class RefusingLimitSchema(AnswerSchema):
+    """The limit that had no room for a call."""
+
+    subject = fields.String(required=True)
+    unit = fields.String(required=True)
+    period = fields.String(required=True)
+    limit = fields.Raw(required=True, metadata=_AMOUNT)
+    used = fields.Raw(required=True, metadata=_AMOUNT)
+    held = fields.Raw(required=True, metadata=_AMOUNT | {"description": "By calls in flight."})
+    reset = fields.String(
+        required=True, allow_none=True, metadata={"description": "When there is more room, in UTC; null for never."}
+    )
+
+
 class ErrorDetailSchema(AnswerSchema):
     message = fields.String(required=True)
     type = fields.String(required=True)
     param = fields.String(required=True, allow_none=True, metadata={"description": "The field or header at fault."})
     code = fields.String(required=True)
+    limit = fields.Nested(RefusingLimitSchema, metadata={"description": "Only where a limit had no room."})
 
 
 class ErrorSchema(AnswerSchema):

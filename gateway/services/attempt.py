@@ -75,7 +75,7 @@ class Attempt:
         return self._books.settle(self._exchange, self._entry, completion, error)
 
     def _lose(self, error: GatewayError, may_be_billed: bool) -> None:
-        """Settle a call without an answer: at its bound where the provider may bill it, and nobody knows how much."""
+        """Settle a call without an answer."""
         self._end(error)
         self._books.lose(self._exchange, self._entry, error, may_be_billed)
 

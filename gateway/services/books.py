@@ -13,7 +13,7 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.limits import Payer
 from gateway.accounting.prices import FREE, written
 from gateway.accounting.tokens import TokenCounter
-from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota, LedgerUnavailable
+from gateway.errors import BudgetHeld, ClientLeft, GatewayError, InsufficientQuota, LedgerUnavailable
 from gateway.model import Answer, Completion, Usage
 from gateway.routing.router import Candidate
 from gateway.services.exchange import Exchange
@@ -72,7 +72,7 @@ class Books:
         """
         request, target = exchange.request, entry.candidate.target
         price = self.costs.price(target, entry.candidate.alias)
-        asked, capped = self.bounds.of(request, entry.candidate, price)
+        asked, capped = self.bounds.of(request, target, entry.candidate.alias, price)
         claim = self._claim(exchange, entry, asked, capped)
         entry.bound = self._held(claim, lambda: self.bounds.exactly(capped, request, target))
 
@@ -93,7 +93,11 @@ class Books:
         return answer
 
     def lose(self, exchange: Exchange, entry: Entry, error: GatewayError, may_be_billed: bool) -> None:
-        """Write down an attempt without an answer."""
+        """Write down an attempt without an answer: at its bound where the provider may bill it, and nobody knows how
+        much. Providers mostly stop where a client leaves; but a hard limit does not rest on that."""
+        if may_be_billed and isinstance(error, ClientLeft) and not entry.bound.strict:
+            self.settle(exchange, entry, Completion(b""), error)
+            return
         usage, cost = (entry.bound.usage, entry.bound.nano) if may_be_billed else (Usage(0, 0), 0)
         exchange.record.usage, exchange.record.cost_nano = (usage, cost) if may_be_billed else (None, None)
         self._write(exchange, entry, usage, cost, error)

@@ -33,6 +33,6 @@ class Health:
         checks = dict(self._checks)
         if draining.begun():
             return "draining", checks
-        if checks["ledger"] == "down":
+        if checks.get("ledger") == "down":
             return "unavailable", checks
         return ("ready" if all(state == "ok" for state in checks.values()) else "degraded"), checks

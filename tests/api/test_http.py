@@ -37,6 +37,7 @@ def test_readiness_names_each_dependency(client: FlaskClient) -> None:
             "status": "ready",
             "checks": {
                 "provider:offline": {"state": "ok"},
+                "ledger": {"state": "ok"},
                 "tokenizers": {"state": "ok"},
                 "configuration": {"state": "ok"},
             },

@@ -75,8 +75,7 @@ def test_settings_without_effect_in_this_version_are_named(make_settings: MakeSe
     settings = make_settings(EXAMPLE, DATABASE_URL="postgresql://x", **KEYS)
     named = {warning.partition(" is set,")[0] for warning in settings.warnings if " is set," in warning}
     assert named == {
-        "DATABASE_URL", "retry", "breaker", "models.fast.max_output_tokens", "models.fast.affinity",
-        "models.fast.on_unsupported",
+        "DATABASE_URL", "retry", "breaker", "models.fast.affinity", "models.fast.on_unsupported",
     }  # fmt: skip
 
 
@@ -174,7 +173,7 @@ def test_no_default_model_at_all_gets_one_line(make_settings: MakeSettings) -> N
         ("a: [", "line 1, column 5: not valid YAML: expected the node content, but found '<stream end>'"),
         ("models: {}\nmodels: {}", 'line 2, column 1: not valid YAML: found duplicate key "models"'),
         ("- 1", "top level: must be a mapping with names such as 'providers' and 'models'"),
-        ("modles: {}", "modles: unknown; known here: default_model, providers, models, cache, retry, breaker"),
+        ("modles: {}", "modles: unknown; known here: default_model, providers, models, cache, ledger, help_url, retry, breaker"),
         ("providers: {a b: {kind: offline}}", "providers.a b: a provider's name holds letters, digits, '_', '.' and '-'"),
         ("providers: {p: {}}", "providers.p.kind: is required"),
         ("providers: {p: {kind: openai, api_key: ${NOPE}}}", "providers.p.api_key: the variable NOPE is not set"),

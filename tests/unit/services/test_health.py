@@ -20,6 +20,14 @@ def test_one_thing_that_does_not_work_makes_the_service_degraded_until_it_works(
     assert health.report()[0] == "ready"
 
 
+def test_a_service_without_its_ledger_is_unavailable() -> None:
+    health = Health({"ledger": "ok"})
+    health.ledger(works=False)
+    assert health.report() == ("unavailable", {"ledger": "down"})
+    health.ledger(works=True)
+    assert health.report()[0] == "ready"
+
+
 def test_a_service_that_is_about_to_stop_says_so_whatever_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draining, "_mark", bytearray(1))
     health = Health({})
