@@ -1,0 +1,81 @@
+"""A gateway with a priced model before an upstream that records, and its ledger to look into."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from gateway.accounting import reports
+from gateway.stores.ledger.sqlite import SqliteDatabase
+from tests.conftest import KEY
+from tests.fakes.upstream import Upstream, completion
+
+GOOD = {"x-api-key": KEY}
+CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
+
+# One nano-dollar a token of a prompt, two a token of an answer.
+FILE = """
+default_model: m
+providers:
+  up: {{kind: openai, base_url: {url}, timeouts: {{total: 0.5}}}}
+  spare: {{kind: openai, base_url: {url}}}
+models:
+  m: {{targets: [{{provider: up, model: gpt-4o-mini}}], price: {{input: 0.001, output: 0.002}}}}
+  capped: {{targets: [{{provider: up, model: tiny}}], price: {{input: 0.001, output: 0.002}}, max_output_tokens: 50}}
+  open: {{targets: [{{provider: up, model: tiny}}], price: {{input: 0.001, output: 0.002}}}}
+  dear: {{targets: [{{provider: spare, model: tiny}}], price: {{input: 1, output: 2}}}}
+  falls: {{targets: [{{provider: up, model: tiny}}], price: {{input: 0.001, output: 0.002}}, fallback: [dear]}}
+"""
+
+
+@dataclass
+class Books:
+    """The application's client, its upstream and its ledger."""
+
+    client: FlaskClient
+    upstream: Upstream
+    file: Path
+
+    def limit(self, subject: str, rate: str, value: str, mode: str = "hard") -> None:
+        database = SqliteDatabase(self.file.parent)
+        (outcome,) = database.transact([lambda tx: reports.set_limit(tx, subject, rate, value, mode)])
+        database.close()
+        assert outcome.error is None
+
+    def ask(self, **fields: Any) -> TestResponse:
+        """A chat with 10 tokens at most, if nothing else is said."""
+        body = {**CHAT, "max_tokens": 10, **fields}
+        response = self.client.post("/v1/chat/completions", json=body, headers=GOOD)
+        response.get_data()
+        response.close()
+        return response
+
+    def refusal(self, **fields: Any) -> tuple[int, str, str | None]:
+        """Status, code and field of the error that a request gets."""
+        response = self.ask(**fields)
+        assert response.json
+        return response.status_code, response.json["error"]["code"], response.json["error"]["param"]
+
+    def rows(self, columns: str = "cost_nano, usage_source, error_code") -> list[tuple[Any, ...]]:
+        with sqlite3.connect(self.file) as connection:
+            return connection.execute(f"SELECT {columns} FROM usage ORDER BY id").fetchall()
+
+    def standing(self) -> list[tuple[int, int]]:
+        """What is spent and held of each limit."""
+        found = SqliteDatabase(self.file.parent).read(lambda tx: list(reports.standings(tx)))
+        return [(standing.spent, standing.held) for standing in found]
+
+    @property
+    def sent(self) -> list[Any]:
+        """The bodies that the upstream got."""
+        return [request.json for request in self.upstream.received]
+
+
+def used(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+    """A completion of so many tokens."""
+    return completion("Hi", usage={"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens})
