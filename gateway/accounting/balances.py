@@ -17,15 +17,23 @@ _BEGIN_OF_TIME = ""  # before every day
 
 
 def limits(tx: Transaction) -> list[Limit]:
-    """The limits in force in this very transaction."""
-    rows = tx.run("version")
-    version = rows[0][0] if rows else 0
-    known = tx.memory.get("limits")
-    if known is None or known[0] != version:
-        found = [Limit(row[0], Subject.parse(row[1]), *row[2:]) for row in tx.run("limits")]
-        known = tx.memory["limits"] = (version, found)
-    in_force: list[Limit] = known[1]
+    """The limits in force in this very transaction; read again only where somebody has changed them."""
+    in_force: list[Limit] | None = tx.notes.get("limits")
+    if in_force is None:
+        rows = tx.run("version")
+        version = rows[0][0] if rows else 0
+        known = tx.memory.get("limits")
+        if known is None or known[0] != version:
+            found = [Limit(row[0], Subject.parse(row[1]), *row[2:]) for row in tx.run("limits")]
+            known = tx.memory["limits"] = (version, found)
+        in_force = tx.notes["limits"] = known[1]
     return in_force
+
+
+def limits_changed(tx: Transaction) -> None:
+    """Have every process read the limits again."""
+    tx.run("changed")
+    tx.notes.pop("limits", None)
 
 
 def counted(unit: str, requests: int, tokens: int, nano: int | None) -> int:

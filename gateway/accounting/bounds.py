@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -29,7 +30,7 @@ _TIERS = frozenset({"auto", "default"})
 _TOOLS = frozenset({"function", "custom"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bound:
     """The most that one attempt can take.
 
@@ -52,7 +53,7 @@ class Bound:
     def tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
-    @property
+    @cached_property
     def nano(self) -> int | None:
         """The cost in nano-USD."""
         return self.price.bound(self.prompt_tokens, self.completion_tokens) if self.price else None

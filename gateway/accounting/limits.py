@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from gateway.model import NANO_PER_USD, usd
 
@@ -22,6 +23,7 @@ LARGEST = 2**62  # beyond it two amounts would not fit into the database's whole
 
 _BUCKETS = 60
 _NANOSECONDS = 1_000_000_000
+_DAY = 86_400  # seconds
 _JOINT = re.compile(r"\+(?=(?:tenant|key|user|model):|global\b)")
 _USER = re.compile(r"(?P<user>.+)@(?P<tenant>[^@]+)")
 _FORMS = {"usd": re.compile(r"[0-9]+(?:\.[0-9]{1,9})?")}
@@ -175,7 +177,13 @@ def instant(seconds: int) -> str:
 
 def _began(period: str, now_ns: int) -> datetime:
     """When the calendar period began that `now_ns` lies in."""
-    today = datetime.fromtimestamp(now_ns // _NANOSECONDS, UTC).replace(hour=0, minute=0, second=0)
+    return _begun_on(period, now_ns // (_DAY * _NANOSECONDS))
+
+
+@lru_cache(16)
+def _begun_on(period: str, day: int) -> datetime:
+    """The same for a day, counted since 1970."""
+    today = datetime.fromtimestamp(day * _DAY, UTC)
     if period == "week":
         return today - timedelta(days=today.weekday())
     return today.replace(day=1) if period == "month" else today

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.accounting.balances import begin, limits
+from gateway.accounting.balances import begin, limits, limits_changed
 from gateway.accounting.limits import Limit, Subject, parse_rate, parse_value
 from gateway.model import usd
 from gateway.stores.ledger import Transaction
@@ -96,7 +96,7 @@ def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str) -
     unit, period = parse_rate(rate)
     whose, amount = Subject.parse(subject).text, parse_value(value, unit)
     tx.run("put_limit", subject=whose, unit=unit, period=period, mode=mode, value=amount)
-    tx.run("changed")
+    limits_changed(tx)
     for limit in limits(tx):
         if (limit.subject.text, limit.unit, limit.period) == (whose, unit, period):
             begin(tx, limit, time.time_ns())
@@ -108,5 +108,5 @@ def remove_limit(tx: Transaction, subject: str, rate: str) -> bool:
     removed = tx.run("drop_limit", whose=Subject.parse(subject).text, of_unit=unit, of_period=period)
     for (limit_id,) in removed:
         tx.run("drop_balances", of=limit_id)
-        tx.run("changed")
+        limits_changed(tx)
     return bool(removed)

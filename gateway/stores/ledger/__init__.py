@@ -14,9 +14,11 @@ class Transaction(Protocol):
 
     Attributes:
         memory: what operations of this process keep from one transaction to the next; emptied where one failed.
+        notes: what those of this transaction keep for each other.
     """
 
     memory: dict[str, Any]
+    notes: dict[str, Any]
 
     def run(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run one of `gateway.stores.ledger.statements`; its rows."""

@@ -34,6 +34,7 @@ class SqliteTransaction:
     def __init__(self, connection: sqlite3.Connection, memory: dict[str, Any]) -> None:
         self._execute = connection.execute
         self.memory = memory
+        self.notes: dict[str, Any] = {}
 
     def run(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement; its rows."""
