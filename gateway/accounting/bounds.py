@@ -25,6 +25,7 @@ _FRAME = 256
 _FRAME_OF_MESSAGE = 8
 _FRAME_OF_TOOLS = 1024
 _IMAGE = 50_000  # gpt-4o-mini's dearest: 2,833 and eight tiles of 5,667; every other vendor's take fewer
+_DEAREST = 2**53  # nano-USD, nine million USD: no call costs more, and sums of it still fit into the database's numbers
 _WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
 _TIERS = frozenset({"auto", "default"})
 _TOOLS = frozenset({"function", "custom"})
@@ -56,7 +57,7 @@ class Bound:
     @cached_property
     def nano(self) -> int | None:
         """The cost in nano-USD."""
-        return self.price.bound(self.prompt_tokens, self.completion_tokens) if self.price else None
+        return min(self.price.bound(self.prompt_tokens, self.completion_tokens), _DEAREST) if self.price else None
 
     @property
     def usage(self) -> Usage:

@@ -52,7 +52,8 @@ class Ledger:
         self._database = database
         self._owners = owners
         self._help_url = help_url
-        self._committed = committed
+        self._told = committed
+        self._works = True
         self._clock = clock
         self._opening = threading.Lock()
         self._process = 0
@@ -128,9 +129,12 @@ class Ledger:
         return off_the_loop(lambda: self._database.read(work))
 
     def maintain(self) -> None:
-        """Do what the database needs now and then, and try again what is owed. Raises StoreError."""
+        """Do what the database needs now and then, and try again what is owed; where the last transaction failed, find
+        out whether one works again. Raises StoreError, LedgerUnavailable."""
         self.open()
         self._commit.retry()
+        if not self._works:
+            self.write(lambda tx: None)
         off_the_loop(self._database.maintain)
 
     def prepare(self) -> None:
@@ -157,6 +161,10 @@ class Ledger:
             self._commit.close(_LAST_PATIENCE)
             self._owners.release()
             self._process = 0
+
+    def _committed(self, seconds: float | None) -> None:
+        self._works = seconds is not None
+        self._told(seconds)
 
     def _hold(self, claim: Claim) -> Bound:
         def undo(tx: Transaction) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.accounting.costs import Costs
 from gateway.accounting.tokens import TokenCounter
@@ -14,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.providers.base import Provider
 from gateway.routing.router import Candidate, Router
 from gateway.stores import StoreError
+from gateway.stores.ledger.sqlite import SqliteDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ def findings(
     else:
         yield Finding("warning", "tokenizers", "not found: where a provider reports no usage, tokens are bytes / 4")
 
+    yield _of_ledger(settings)
     if settings.cache_ttl:
         yield _of_cache(settings)
 
@@ -60,22 +63,36 @@ def findings(
         yield from _doubts(f"model {name}", route, listed, costs)
 
 
+def _of_ledger(settings: Settings) -> Finding:
+    """A ledger that is there is read; of one that is not yet, only the place is looked at."""
+    database = SqliteDatabase(settings.data_dir)
+    if not database.exists():
+        reason = _unwritable(settings.data_dir)
+        state, text = ("failed", reason) if reason else ("ok", f"will be made in {settings.data_dir}")
+        return Finding(state, "ledger", text)
+    try:
+        limits = len(database.read(lambda tx: tx.run("limits")))
+    except StoreError as error:
+        return Finding("failed", "ledger", str(error))
+    return Finding("ok", "ledger", f"in {settings.data_dir}, with {limits} limits")
+
+
+def _unwritable(directory: Path) -> str:
+    """Why nothing can be written below `directory`, which may not exist yet; "" where it can."""
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    return "" if there.is_dir() and os.access(there, os.W_OK) else f"{there} is no directory that can be written"
+
+
 def _of_cache(settings: Settings) -> Finding:
-    """Redis is really asked; of the embedded cache only the place is looked at, since who makes it owns it."""
-    if settings.redis_url:
-        where = "Redis"
-        try:
-            RedisCache(settings.redis_url).get("check")
-            reason = ""
-        except StoreError as error:
-            reason = str(error)
-    else:
-        where = f"embedded, in {settings.data_dir}"
-        there = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
-        reason = "" if there.is_dir() and os.access(there, os.W_OK) else f"{there} is no directory that can be written"
-    if not reason:
-        return Finding("ok", "cache", f"{where}; answers are kept for {settings.cache_ttl} s")
-    return Finding("warning", "cache", f"{where}: every request goes to a provider: {reason}")
+    """Redis is really asked; the embedded cache is where the ledger is, which has been looked at."""
+    kept = f"answers are kept for {settings.cache_ttl} s"
+    if not settings.redis_url:
+        return Finding("ok", "cache", f"embedded, in {settings.data_dir}; {kept}")
+    try:
+        RedisCache(settings.redis_url).get("check")
+    except StoreError as error:
+        return Finding("warning", "cache", f"Redis: every request goes to a provider: {error}")
+    return Finding("ok", "cache", f"Redis; {kept}")
 
 
 def _doubts(

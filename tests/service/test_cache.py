@@ -130,9 +130,10 @@ def test_a_busy_worker_does_not_take_its_own_queue_for_a_slow_store(
     assert repeated.count("hit") > 0.9 * len(repeated), "the machine may be busy too, so that a store is really slow"
 
 
-def test_a_data_directory_that_cannot_be_written_is_a_miss(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    service = start(CACHE_TTL="60", DATA_DIR=str(tmp_path / "file"), WEB_CONCURRENCY="1")
+def test_a_cache_that_cannot_be_made_is_a_miss(start: Start, tmp_path: Path) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (tmp_path / f"cache-{boot}").touch()
+    service = start(CACHE_TTL="60", DATA_DIR=str(tmp_path), WEB_CONCURRENCY="1")
     assert [result(service.ask()) for _ in range(3)] == [("miss", False)] * 3
     assert service.ready()[1] == "degraded"
 

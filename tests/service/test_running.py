@@ -116,7 +116,8 @@ def test_a_total_deadline_ends_a_call_to_a_dripping_provider(worker: str, start:
         ({"MODEL_NAME": "openai/x"}, "", "MODEL_NAME: there is no model 'openai/x'. It may be a name under 'models:', "
          "'provider/model' (providers: offline), or a model that a provider's price list knows"),
         ({}, "models: [", "gateway.yaml: line 1, column 10: not valid YAML: expected the node content, but found '<stream end>'"),
-        ({}, "modles: {}", "gateway.yaml: modles: unknown; known here: default_model, providers, models, cache, retry, breaker"),
+        ({}, "modles: {}", "gateway.yaml: modles: unknown; known here: default_model, providers, models, cache, "
+         "ledger, help_url, retry, breaker"),
     ],
 )  # fmt: skip
 def test_a_mistake_stops_the_start_with_one_line(variables: dict[str, str], yaml: str, line: str, start: Start) -> None:

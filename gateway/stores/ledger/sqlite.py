@@ -64,6 +64,10 @@ class SqliteDatabase:
         """Its address, as SQLAlchemy writes it."""
         return f"sqlite:///{self._path}"
 
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self._path.exists()
+
     def prepare(self) -> None:
         _statements()  # once, in the master
         try:

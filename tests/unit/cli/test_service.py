@@ -1,4 +1,4 @@
-"""The operator's commands."""
+"""The operator's commands on the service."""
 
 from __future__ import annotations
 
@@ -38,16 +38,32 @@ def test_the_command_has_both_its_names() -> None:
     assert run("--version").output == f"gateway, version {__version__}\n"
 
 
-def test_check_says_what_works(upstream: Upstream) -> None:
+def test_check_says_what_works(upstream: Upstream, directory: Path) -> None:
     upstream.script = answers({"data": [{"id": "gpt-4o"}]})
     result = run("check", API_KEY=VARIABLES["API_KEY"], MODEL_NAME="gpt-4o", OPENAI_BASE_URL=upstream.base_url)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "ok      configuration: environment only",
         "ok      tokenizers: cl100k_base and o200k_base",
+        f"ok      ledger: will be made in {directory}/data",
         "ok      provider openai: answers",
         "ok      model gpt-4o: goes to openai/gpt-4o",
     ]
+
+
+def test_check_fails_where_there_can_be_no_ledger(directory: Path) -> None:
+    (directory / "file").touch()
+    result = run("check", **VARIABLES, DATA_DIR="file")
+    assert result.exit_code == 1
+    assert f"failed  ledger: {directory}/file is no directory that can be written" in result.stdout
+
+
+def test_check_reads_the_ledger(directory: Path, ledger_file: Path) -> None:
+    run("limits", "set", "global", "usd/day", "1")
+    assert f"ok      ledger: in {directory}/data, with 1 limits" in run("check", **VARIABLES).stdout
+    ledger_file.write_bytes(b"nothing of the kind")
+    result = run("check", **VARIABLES)
+    assert (result.exit_code, "failed  ledger: the ledger cannot be read" in result.stdout) == (1, True)
 
 
 def of_cache(**variables: str) -> str:
@@ -59,8 +75,6 @@ def of_cache(**variables: str) -> str:
 def test_check_looks_at_the_cache_and_makes_nothing(directory: Path) -> None:
     assert of_cache() == f"ok      cache: embedded, in {directory}/data; answers are kept for 60 s"
     assert list(directory.iterdir()) == []
-    (directory / "file").touch()
-    assert of_cache(DATA_DIR="file").startswith("warning cache: embedded, in ")
     with RedisServer(directory) as server:
         assert of_cache(REDIS_URL=server.url) == "ok      cache: Redis; answers are kept for 60 s"
     assert (
