@@ -72,7 +72,11 @@ class Attempt:
             The answer with its price.
         """
         self._end(error)
-        return self._books.settle(self._exchange, self._entry, completion, error)
+        try:
+            return self._books.settle(self._exchange, self._entry, completion, error)
+        except Exception:  # a hold without a settlement would stand as long as this process
+            self._books.lose(self._exchange, self._entry, GatewayError(), may_be_billed=True)
+            raise
 
     def _lose(self, error: GatewayError, may_be_billed: bool) -> None:
         """Settle a call without an answer."""

@@ -74,7 +74,7 @@ def _of_ledger(settings: Settings) -> Finding:
         limits = len(database.read(lambda tx: tx.run("limits")))
     except StoreError as error:
         return Finding("failed", "ledger", str(error))
-    return Finding("ok", "ledger", f"in {settings.data_dir}, with {limits} limits")
+    return Finding("ok", "ledger", f"in {settings.data_dir}; limits: {limits}")
 
 
 def _unwritable(directory: Path) -> str:

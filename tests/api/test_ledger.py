@@ -131,11 +131,14 @@ def test_a_limit_that_is_passed_is_told(books: Books, caplog: pytest.LogCaptureF
     assert told == ["tenant:default has passed its limit of 0.00000002 usd/day: 0.000000028 spent"]
 
 
-def test_a_crash_of_the_gateway_itself_leaves_nothing_held(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["gateway.providers.openai.openai.read_whole", "gateway.services.books.Books._usage"])
+def test_a_crash_of_the_gateway_itself_leaves_nothing_held(
+    place: str, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def crash(*args: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("gateway.providers.openai.openai.read_whole", crash)
+    monkeypatch.setattr(place, crash)
     books.limit("tenant:default", "usd/day", "1")
     assert books.ask().status_code == 500
     ((cost, source, error),) = books.rows(WHOLE)

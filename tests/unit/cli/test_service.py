@@ -60,7 +60,7 @@ def test_check_fails_where_there_can_be_no_ledger(directory: Path) -> None:
 
 def test_check_reads_the_ledger(directory: Path, ledger_file: Path) -> None:
     run("limits", "set", "global", "usd/day", "1")
-    assert f"ok      ledger: in {directory}/data, with 1 limits" in run("check", **VARIABLES).stdout
+    assert f"ok      ledger: in {directory}/data; limits: 1" in run("check", **VARIABLES).stdout
     ledger_file.write_bytes(b"nothing of the kind")
     result = run("check", **VARIABLES)
     assert (result.exit_code, "failed  ledger: the ledger cannot be read" in result.stdout) == (1, True)
