@@ -21,11 +21,11 @@ _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by its
 
 
 def _number(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, server_default="0")
+    return Column(name, BigInteger, nullable=False)
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default="")
+    return Column(name, Text, nullable=False)
 
 
 def _tokens() -> list[Column[int]]:
