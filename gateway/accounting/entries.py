@@ -90,20 +90,23 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         The bound that is held; its `cap` is to be enforced.
 
     Raises:
-        Refused: a limit has no room for it.
+        Refused: a limit has no room for it; of several, the one that will refuse for longest.
         Unbounded: a hard limit bears on it, and it has no bound or no price.
     """
     bearing = [(limit, whose) for limit in limits(tx) if (whose := limit.subject.instance(claim.payer)) is not None]
     bound = claim.capped if _is_strict(bearing, claim) else claim.asked
-    moves = []
+    moves, refused = [], []
     for limit, instance in bearing:
         amount = counted(limit.unit, claim.requests, bound.tokens, bound.nano)
         if limit.mode == "firm":
             amount = min(amount, _learnt(tx, claim, limit.unit, amount))
         spent, held = balance(tx, limit, instance, now_ns)
         if limit.mode != "soft" and amount and spent + held + amount > limit.value:
-            raise Refused(limit, instance, spent, held, amount, has_room(tx, limit, instance, amount, now_ns))
+            resets = has_room(tx, limit, instance, amount, now_ns)
+            refused.append(Refused(limit, instance, spent, held, amount, resets))
         moves.append((limit, instance, amount))
+    if refused:
+        raise max(refused, key=_lasting)
     noted = [
         (add(tx, limit, instance, limit.bucket(now_ns), 0, amount), limit.unit, amount)
         for limit, instance, amount in moves
@@ -216,6 +219,11 @@ def _is_strict(bearing: Iterable[tuple[Limit, str]], claim: Claim) -> bool:
     if strict and claim.capped.flaw:
         raise Unbounded(claim.capped.flaw)
     return strict
+
+
+def _lasting(refused: Refused) -> tuple[bool, float]:
+    """How long a limit refuses: whoever is told to try again is not to be told of the next limit then."""
+    return not refused.only_held, math.inf if refused.resets is None else refused.resets
 
 
 def _learnt(tx: Transaction, claim: Claim, unit: str, bound: int) -> int:
