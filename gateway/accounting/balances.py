@@ -13,7 +13,7 @@ import orjson
 from gateway.accounting.limits import SLIDING, Limit, Payer, Subject
 from gateway.stores.ledger import Transaction
 
-_BEGIN_OF_TIME = ""  # before every day
+_BEGIN_OF_TIME, _END_OF_TIME = "", "~"  # before and after every day
 
 
 def limits(tx: Transaction) -> list[Limit]:
@@ -45,10 +45,10 @@ def counted(unit: str, requests: int, tokens: int, nano: int | None) -> int:
 
 def balance(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> tuple[int, int]:
     """What is spent and what is held of a limit."""
-    rows = tx.run("balances", of=limit.id, whose=instance, since=limit.since(now_ns))
+    rows = _rows(tx, limit, instance, now_ns)
     if not rows and limit.period not in SLIDING:
-        _begin(tx, limit, instance, limit.bucket(now_ns))
-        rows = tx.run("balances", of=limit.id, whose=instance, since=limit.since(now_ns))
+        _begin(tx, limit, instance, now_ns)
+        rows = _rows(tx, limit, instance, now_ns)
     return sum(row[1] for row in rows), sum(row[2] for row in rows)
 
 
@@ -63,7 +63,7 @@ def has_room(tx: Transaction, limit: Limit, instance: str, amount: int, now_ns: 
     """When `amount` will fit if nothing else is spent, in seconds since 1970; the period's end where it never will."""
     if limit.period not in SLIDING:
         return limit.resets(now_ns)
-    rows = tx.run("balances", of=limit.id, whose=instance, since=limit.since(now_ns))
+    rows = _rows(tx, limit, instance, now_ns)
     left = limit.value - amount - sum(spent for _, spent, _ in rows)
     for bucket, spent, _ in rows:
         left += spent
@@ -75,15 +75,21 @@ def has_room(tx: Transaction, limit: Limit, instance: str, amount: int, now_ns: 
 def begin(tx: Transaction, limit: Limit, now_ns: int) -> None:
     """Begin all balances of a limit that anything counts against already. Those of a sliding period begin empty."""
     if limit.period not in SLIDING:
-        _begin(tx, limit, None, limit.bucket(now_ns))
+        _begin(tx, limit, None, now_ns)
 
 
-def _begin(tx: Transaction, limit: Limit, only: str | None, start: int) -> None:
+def _rows(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> list[tuple[Any, ...]]:
+    """The balances that count at `now_ns`: start, spent, held."""
+    return tx.run("balances", of=limit.id, whose=instance, since=limit.since(now_ns), until=limit.until(now_ns))
+
+
+def _begin(tx: Transaction, limit: Limit, only: str | None, now_ns: int) -> None:
     """Begin the balances of a calendar period that are not there: all of them, or that of one instance."""
-    spent, flying = _spent_since(tx, limit, only, start), _in_flight(tx, limit, start)
+    start, end = limit.bucket(now_ns), limit.resets(now_ns)
+    spent, flying = _spent_between(tx, limit, only, start, end), _in_flight(tx, limit, start, end)
     instances = {"", *spent, *(instance for instance, _, _ in flying)} if only is None else {only}
     for instance in instances:
-        if tx.run("balances", of=limit.id, whose=instance, since=start):
+        if _rows(tx, limit, instance, now_ns):
             continue
         held = [(row, amount) for whose, row, amount in flying if whose == instance]
         begun = add(tx, limit, instance, start, spent[instance], sum(amount for _, amount in held))
@@ -92,15 +98,15 @@ def _begin(tx: Transaction, limit: Limit, only: str | None, start: int) -> None:
             tx.run("set_moves", call=row[0], number=row[1], new_moves=orjson.dumps(moves).decode())
 
 
-def _spent_since(tx: Transaction, limit: Limit, only: str | None, start: int) -> Counter[str]:
-    """What has been spent since a period began, by instance."""
-    day = _BEGIN_OF_TIME if limit.period == "total" else datetime.fromtimestamp(start, UTC).date().isoformat()
+def _spent_between(tx: Transaction, limit: Limit, only: str | None, start: int, end: int | None) -> Counter[str]:
+    """What has been spent in a period, by instance."""
+    since, until = (_BEGIN_OF_TIME, _END_OF_TIME) if end is None else (_day(start), _day(end))
     each = limit.subject.each_of
     rows: Iterable[tuple[Any, ...]]
     if only is not None and each is not None:
-        rows = tx.run("spent_by_user_since", since=day, of_tenant=each, of_user=only)
+        rows = tx.run("spent_by_user_between", since=since, until=until, of_tenant=each, of_user=only)
     else:
-        rows = tx.run("spent_since", since=day)
+        rows = tx.run("spent_between", since=since, until=until)
     spent: Counter[str] = Counter()
     for tenant, key_id, user_id, names, *sums in rows:
         instance = limit.subject.instance(Payer(tenant, key_id, user_id, names.split(" ")))
@@ -109,13 +115,17 @@ def _spent_since(tx: Transaction, limit: Limit, only: str | None, start: int) ->
     return spent
 
 
-def _in_flight(tx: Transaction, limit: Limit, start: int) -> list[tuple[str, tuple[Any, ...], int]]:
-    """The calls in flight since a period began that a limit bears on: the instance, the hold, and the amount."""
+def _day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+
+
+def _in_flight(tx: Transaction, limit: Limit, start: int, end: int | None) -> list[tuple[str, tuple[Any, ...], int]]:
+    """The calls in flight of a period that a limit bears on: the instance, the hold, and the amount."""
     found = []
     for row in tx.run("holds"):
         facts = orjson.loads(row[8])
         payer = Payer(facts["tenant"], facts["key_id"], facts["user_id"], facts["names"].split(" "))
         instance = limit.subject.instance(payer)
-        if instance is not None and row[3] >= start * 1000:
+        if instance is not None and start * 1000 <= row[3] and (end is None or row[3] < end * 1000):
             found.append((instance, row, counted(limit.unit, 1 if row[1] <= 1 else 0, row[5] + row[6], row[4])))
     return found

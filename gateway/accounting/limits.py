@@ -144,6 +144,10 @@ class Limit:
         """The oldest bucket that counts at `now_ns`."""
         return self.bucket(now_ns) - (_BUCKETS if self.period in SLIDING else 0)
 
+    def until(self, now_ns: int) -> int:
+        """The newest bucket that counts at `now_ns`: later ones are there where a clock was put back."""
+        return self.bucket(now_ns) + (_BUCKETS if self.period in SLIDING else 0)
+
     def resets(self, now_ns: int) -> int | None:
         """When a calendar period ends, or the bucket that is next to be forgotten does, in seconds since 1970 and
         rounded up; None for never."""

@@ -64,9 +64,9 @@ def standings(tx: Transaction) -> Iterator[Standing]:
     now = time.time_ns()
     balances: dict[int, dict[str, list[int]]] = {}
     in_force = limits(tx)
-    since = {limit.id: limit.since(now) for limit in in_force}
+    counts = {limit.id: range(limit.since(now), limit.until(now) + 1) for limit in in_force}
     for limit_id, instance, start, spent, held in tx.run("all_balances"):
-        if start >= since.get(limit_id, start + 1):
+        if start in counts.get(limit_id, ()):
             sums = balances.setdefault(limit_id, {}).setdefault(instance, [0, 0])
             sums[0], sums[1] = sums[0] + spent, sums[1] + held
     for limit in sorted(in_force, key=lambda limit: (limit.subject.text, limit.unit, limit.period)):

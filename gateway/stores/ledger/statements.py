@@ -51,11 +51,12 @@ def _statements(dialect: str) -> dict[str, Any]:
     of_balance = balances.c.id == bindparam("balance")
     of_hold = (holds.c.call_id == bindparam("call")) & (holds.c.attempt == bindparam("number"))
     window = (balances.c.limit_id == bindparam("of")) & (balances.c.instance == bindparam("whose"))
+    between = days.c.day >= bindparam("since"), days.c.day < bindparam("until")
     return {
         "version": select(versions.c.version).where(versions.c.name == "limits"),
         "limits": select(limits.c.id, limits.c.subject, limits.c.unit, limits.c.period, limits.c.mode, limits.c.value),
         "balances": select(balances.c.start, balances.c.spent, balances.c.held)
-        .where(window, balances.c.start >= bindparam("since"))
+        .where(window, balances.c.start >= bindparam("since"), balances.c.start <= bindparam("until"))
         .order_by(balances.c.start),
         "add_balance": counted.values(_all(balances, "id"))
         .on_conflict_do_update(
@@ -83,11 +84,9 @@ def _statements(dialect: str) -> dict[str, Any]:
         "lately": _lately(),
         "add_day": _added(insert, days),
         "add_total": _added(insert, totals),
-        "spent_since": _spent(days.c.day >= bindparam("since")),
-        "spent_by_user_since": _spent(
-            days.c.tenant == bindparam("of_tenant"),
-            days.c.user_id == bindparam("of_user"),
-            days.c.day >= bindparam("since"),
+        "spent_between": _spent(*between),
+        "spent_by_user_between": _spent(
+            days.c.tenant == bindparam("of_tenant"), days.c.user_id == bindparam("of_user"), *between
         ),
         "totals": select(totals.c.tenant, totals.c.model, totals.c.provider, totals.c.cost_nano,
                          *_kinds(totals, "prompt", "cached", "cache_write", "completion", "reasoning")),
