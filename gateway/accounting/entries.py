@@ -107,6 +107,8 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         moves.append((limit, instance, amount))
     if refused:
         raise max(refused, key=_lasting)
+    if tx.run("settled", call=claim.call_id, number=claim.attempt):  # its hold could never be settled
+        raise LookupError(f"call {claim.call_id}, attempt {claim.attempt}: it is settled already")
     noted = [
         (add(tx, limit, instance, limit.bucket(now_ns), 0, amount), limit.unit, amount)
         for limit, instance, amount in moves
