@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 
 from gateway.model import NANO_PER_USD, usd
@@ -214,7 +214,7 @@ def parse_value(text: str, unit: str) -> int:
             if _FORMS.get(unit, _WHOLE).fullmatch(text)
             else -1
         )
-    except InvalidOperation:  # more digits than are counted with
+    except ArithmeticError:  # more digits than are counted with
         value = -1
     if not 0 <= value <= LARGEST:
         raise Misspelt(f"{text!r} is no value of {unit}: write {right}, 0 or more")
