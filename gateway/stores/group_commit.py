@@ -18,14 +18,14 @@ _MOST = 512  # operations of one transaction, so that other processes get their 
 class _Ticket:
     """An operation in the queue, and what came of it."""
 
-    __slots__ = ("abandoned", "done", "operation", "outcome", "undo")
+    __slots__ = ("decided", "done", "operation", "outcome", "undo")
 
     def __init__(self, operation: Operation, undo: Operation | None) -> None:
         self.operation = operation
         self.undo = undo
         self.done = threading.Event()
         self.outcome = Outcome()
-        self.abandoned = False
+        self.decided = threading.Lock()  # for ever, by whoever is first: the caller who gives up, or the outcome
 
 
 class GroupCommit:
@@ -67,8 +67,7 @@ class GroupCommit:
         ticket = _Ticket(operation, undo)
         self._waiting.append(ticket)
         self._wake.set()
-        if not ticket.done.wait(self._patience):
-            ticket.abandoned = True
+        if not ticket.done.wait(self._patience) and ticket.decided.acquire(blocking=False):
             raise StoreError(f"nothing was committed for {self._patience:g} s")
         if ticket.outcome.error:
             raise ticket.outcome.error
@@ -93,7 +92,7 @@ class GroupCommit:
             batch, self._owed = self._owed, []
             while self._waiting and len(batch) < _MOST:
                 ticket = self._waiting.popleft()
-                if not (ticket.abandoned and ticket.undo):
+                if not (ticket.undo and ticket.decided.locked()):
                     batch.append(ticket)
             if batch:
                 self._commit(batch)
@@ -107,9 +106,10 @@ class GroupCommit:
         failed = all(isinstance(outcome.error, StoreError) for outcome in outcomes)
         self._committed(None if failed else time.monotonic() - started)
         for ticket, outcome in zip(batch, outcomes, strict=True):
+            ticket.outcome = outcome
+            in_time = ticket.decided.acquire(blocking=False)
             if ticket.undo is None and isinstance(outcome.error, StoreError):
                 self._owed.append(ticket)
-            elif ticket.undo and ticket.abandoned and outcome.error is None:
+            elif ticket.undo and not in_time and outcome.error is None:
                 self._waiting.append(_Ticket(ticket.undo, None))
-            ticket.outcome = outcome
             ticket.done.set()
