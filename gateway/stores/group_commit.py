@@ -90,7 +90,7 @@ class GroupCommit:
                 self._wake.wait()
                 self._wake.clear()
             batch, self._owed = self._owed, []
-            while self._waiting and len(batch) < _MOST:
+            for _ in range(min(len(self._waiting), _MOST)):  # also where much is owed: they are not to wait for it
                 ticket = self._waiting.popleft()
                 if not (ticket.undo and ticket.decided.locked()):
                     batch.append(ticket)
