@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _FILE = "ledger.sqlite"
 _PATIENCE = 10_000  # milliseconds that others who write without our lock, such as an operator's shell, are waited for
+_FOR_ALL = (OSError, sqlite3.OperationalError, StoreError)  # locked, full, away: whatever was asked
 _LARGEST_LOG = 64 * 2**20  # bytes of the write-ahead log after which writers wait for its checkpoint
 
 
@@ -86,11 +87,10 @@ class SqliteDatabase:
         try:
             with self._turn():
                 return self._commit(operations)
-        except (OSError, sqlite3.OperationalError, StoreError) as error:  # locked, full, broken: for all of them
-            self._forget()
-            return [Outcome(error=StoreError(f"the ledger {self._path}: {error}"))] * len(operations)
         except Exception as error:  # noqa: BLE001 - handed to whoever asked, in the thread that may log
             self._forget()
+            if isinstance(error, _FOR_ALL) or type(error) is sqlite3.DatabaseError:  # which is: torn, no database
+                return [Outcome(error=StoreError(f"the ledger {self._path}: {error}"))] * len(operations)
             if len(operations) == 1:
                 return [Outcome(error=error)]
             return [outcome for operation in operations for outcome in self.transact([operation])]
