@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 HEAD = "0001"  # the revision that this version of the gateway works with; a test compares it with the steps
 
@@ -11,11 +15,11 @@ class Failed(Exception):
     """The tables could not be brought up to date."""
 
 
-def upgrade(url: str) -> None:
+def upgrade(url: URL) -> None:
     """Take every step that is missing.
 
     Args:
-        url: the database's address, as SQLAlchemy writes it.
+        url: the database's address, as SQLAlchemy has it.
 
     Raises:
         Failed: a step failed, or a newer version of the gateway has been at it.

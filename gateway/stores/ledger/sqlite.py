@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
+from sqlalchemy import URL
 from sqlalchemy.dialects import sqlite
 
 from gateway.stores import StoreError
@@ -61,9 +63,9 @@ class SqliteDatabase:
         self._memory: dict[str, Any] = {}
 
     @property
-    def url(self) -> str:
-        """Its address, as SQLAlchemy writes it."""
-        return f"sqlite:///{self._path}"
+    def url(self) -> URL:
+        """Its address, as SQLAlchemy has it."""
+        return URL.create("sqlite", database=str(self._path))
 
     def exists(self) -> bool:
         """Whether the file is there."""
@@ -73,7 +75,7 @@ class SqliteDatabase:
         _statements()  # once, in the master
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._turn(), contextlib.closing(self._connect()) as connection:
+            with self._turn(), contextlib.closing(self._connect("rwc")) as connection:
                 if self._revision(connection) == migrate.HEAD:
                     return
                 self._path.chmod(0o600)
@@ -97,7 +99,7 @@ class SqliteDatabase:
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         try:
-            with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as connection:
+            with contextlib.closing(sqlite3.connect(self._address("ro"), uri=True)) as connection:
                 connection.execute("BEGIN")
                 return work(SqliteTransaction(connection, {}))
         except sqlite3.Error as error:
@@ -134,9 +136,13 @@ class SqliteDatabase:
         connection.execute("COMMIT")
         return outcomes
 
-    def _connect(self) -> sqlite3.Connection:
+    def _address(self, mode: str) -> str:
+        return f"file:{quote(str(self._path))}?mode={mode}"
+
+    def _connect(self, mode: str = "rw") -> sqlite3.Connection:
+        """Connect to the file. Only `prepare` may make it: an empty one in its place would undo its log."""
         connection = sqlite3.connect(
-            self._path, timeout=_PATIENCE / 1000, isolation_level=None, check_same_thread=False
+            self._address(mode), timeout=_PATIENCE / 1000, isolation_level=None, check_same_thread=False, uri=True
         )
         connection.execute("PRAGMA synchronous=NORMAL")  # whole after a kill; a power cut may take the last moments
         connection.execute("PRAGMA wal_autocheckpoint=0")  # it would stop all writers, see `maintain`
