@@ -60,6 +60,7 @@ class SqliteDatabase:
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / _FILE
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
         self._memory: dict[str, Any] = {}
 
     @property
@@ -121,8 +122,10 @@ class SqliteDatabase:
         self._forget()
 
     def _commit(self, operations: Sequence[Operation]) -> list[Outcome]:
-        if self._connection is None:
-            self._connection = self._connect()
+        inode = self._path.stat().st_ino
+        if self._connection is None or inode != self._inode:  # what was moved away could be written to the end
+            self._forget()
+            self._connection, self._inode = self._connect(), inode
             if self._revision(self._connection) != migrate.HEAD:
                 raise StoreError(f"the ledger {self._path} is not of this version of the gateway")
         connection, outcomes = self._connection, []
