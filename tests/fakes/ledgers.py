@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
 from functools import cache
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -78,3 +80,10 @@ def everything(directory: Path) -> dict[str, list[tuple[Any, ...]]]:
     tables = ("limits", "balances", "holds", "usage", "days", "totals")
     with closing(sqlite3.connect(directory / FILE)) as connection:
         return {table: sorted(connection.execute(f"SELECT * FROM {table}"), key=str) for table in tables}
+
+
+def processes() -> ForkServerContext:
+    """Other processes, made of one that has all modules already and no threads."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "pytest"])
+    return context
