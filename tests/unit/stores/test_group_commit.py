@@ -131,6 +131,17 @@ def test_a_caller_waits_no_longer_than_its_patience(make: Callable[..., GroupCom
     assert time.monotonic() - started < 1
 
 
+def test_a_caller_has_patience_as_long_as_one_transaction_after_the_other_is_committed(
+    make: Callable[..., GroupCommit], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.stores.group_commit._MOST", 1)
+    monkeypatch.setattr(database.works, "wait", lambda: time.sleep(0.1))
+    commit, got = make(0.2), []
+    for thread in at_once(8, lambda number: got.append(commit.submit(keep(number), no_undo))):
+        thread.join()
+    assert sorted(got) == list(range(8))
+
+
 def test_what_was_given_up_before_its_turn_is_never_done(make: Callable[..., GroupCommit], database: Database) -> None:
     commit = make(0.05)
     database.works.clear()
@@ -160,11 +171,15 @@ def test_what_is_committed_in_the_moment_of_giving_up_is_either_given_or_undone(
     class Late(threading.Event):
         """Its time is over in the very moment in which it is set."""
 
-        def wait(self, timeout: float | None = None) -> bool:
-            super().wait(timeout)
-            return False
+        late = False
 
-    commit = make()
+        def wait(self, timeout: float | None = None) -> bool:
+            told = super().wait(None) and self.late
+            self.late = True
+            return told
+
+    commit = make(0)
+    monkeypatch.setattr(commit, "_stands_still", lambda: True)
     monkeypatch.setattr("gateway.stores.group_commit.threading.Event", Late)
     try:
         given = commit.submit(keep("hold"), keep("undone"))
