@@ -1,0 +1,11 @@
+"""The gateway's own application with the failpoints in it: `gunicorn tests.faults.app:app`."""
+
+import os
+from pathlib import Path
+
+from tests.faults import failpoints
+from wsgi import app
+
+__all__ = ["app"]
+
+failpoints.install(Path(os.environ[failpoints.VARIABLE]))

@@ -1,0 +1,29 @@
+"""A gateway in front of a provider that no fault touches, and an operator's hands on both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.rig import Provider, Rig
+from tests.service.conftest import Service, start
+
+__all__ = ["make_rig", "start"]
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path, start: Callable[..., Service]) -> Iterator[Callable[..., Rig]]:
+    """Starts rigs: a provider with these options, and the gateway in front of it."""
+    providers: list[Provider] = []
+
+    def make(worker: str = "gevent", provider: tuple[str, ...] = (), **variables: str) -> Rig:
+        directory = tmp_path / f"rig-{len(providers)}"
+        directory.mkdir()
+        providers.append(Provider(directory / "record", *provider))
+        return Rig(directory, providers[-1], start, worker, variables)
+
+    yield make
+    for provider in providers:
+        provider.stop()

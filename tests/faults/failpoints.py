@@ -1,0 +1,145 @@
+"""Named places of a call's way at which a worker kills itself, put around the gateway's methods from outside.
+
+`dispatch` is the request's way to the provider: after it, all of it is sent and nothing read. `first_byte` is the wait
+for a stream's first event, or for a whole answer. Before `commit`, everything is written in the transaction and nothing
+committed; after it, it is committed and nobody knows. Commits happen in native threads, which is no matter to SIGKILL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from gateway.accounting.ledger import Ledger
+from gateway.providers import connection
+from gateway.providers.http import Reply
+from gateway.providers.openai import OpenAIStream
+from gateway.stores.ledger.sqlite import SqliteDatabase
+
+VARIABLE = "FAILPOINTS"  # the directory that a test and the workers share
+NAMES = ("reserve", "dispatch", "first_byte", "settle", "commit")
+POINTS = tuple(f"{side} {name}" for name in NAMES for side in ("before", "after"))
+
+_WHERE: Sequence[tuple[str, type, str]] = (
+    ("reserve", Ledger, "hold"),
+    ("dispatch", connection._Kept, "request"),
+    ("first_byte", OpenAIStream, "open"),
+    ("first_byte", Reply, "read"),
+    ("settle", Ledger, "settle"),
+)
+
+
+class Failpoints:
+    """The test's side: arms one point at a time.
+
+    Args:
+        directory: shared with the workers.
+        seed: of the numbers that are drawn.
+    """
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self._directory = directory
+        self._seed = seed
+        self._armed = 0
+        directory.mkdir()
+
+    def arm(self, point: str, kills: int, most: int) -> None:
+        """Have workers die at `point`, `kills` of them, each at one of the first `most` times that it gets there."""
+        self._armed += 1
+        plan = {"number": self._armed, "point": point, "kills": kills, "most": most, "seed": self._seed}
+        draft = self._directory / "draft"
+        draft.write_text(json.dumps(plan))
+        draft.rename(self._directory / "plan")
+
+    def killed(self) -> list[str]:
+        """What has become of the latest plan: a line for each kill."""
+        said = (file.read_text() for file in sorted(self._directory.glob(f"kill-{self._armed}-*")))
+        return [line for line in said if line]  # it is empty until the worker has written it
+
+
+class _Trigger:
+    """A worker's side: counts how often the armed point is reached."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._plan: dict[str, Any] = {}
+        self._looked = 0.0
+        self._count = self._due = self._kill = 0
+
+    def reach(self, point: str) -> None:
+        """Be at a point; does not return where it is the one."""
+        if time.monotonic() - self._looked > 0.02:
+            self._look()
+        if self._plan.get("point") != point:
+            return
+        self._count += 1
+        while self._count >= self._due and self._kill < self._plan["kills"]:
+            self._die(point)
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        try:
+            found = json.loads((self._directory / "plan").read_text())
+        except FileNotFoundError:
+            return
+        if found != self._plan:
+            self._plan, self._count, self._kill = found, 0, -1
+            self._next()
+
+    def _next(self) -> None:
+        """Draw when the next kill is due that nobody has done yet."""
+        self._kill += 1
+        while self._mark().exists():
+            self._kill += 1
+        drawn = random.Random(f"{self._plan['seed']}/{self._plan['point']}/{self._kill}")
+        self._due = self._count + drawn.randint(1, self._plan["most"])
+
+    def _die(self, point: str) -> None:
+        try:
+            mark = os.open(self._mark(), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            self._next()  # another worker was faster
+            return
+        os.write(mark, f"{point}, time {self._count} of worker {os.getpid()}".encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)  # a thread may live on for a moment
+
+    def _mark(self) -> Path:
+        return self._directory / f"kill-{self._plan['number']}-{self._kill:04}"
+
+
+def install(directory: Path) -> None:
+    """Put the points into this process, and into those that are forked from it."""
+    trigger = _Trigger(directory)
+    for name, owner, method in _WHERE:
+        setattr(owner, method, _around(trigger, name, getattr(owner, method)))
+    SqliteDatabase._commit = _committing(trigger, SqliteDatabase._commit)  # type: ignore[method-assign]
+
+
+def _around(trigger: _Trigger, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def reaching(*args: Any, **kwargs: Any) -> Any:
+        trigger.reach(f"before {name}")
+        result = method(*args, **kwargs)
+        trigger.reach(f"after {name}")
+        return result
+
+    return reaching
+
+
+def _committing(trigger: _Trigger, commit: Callable[..., Any]) -> Callable[..., Any]:
+    """`commit` with another operation at the end of the transaction, which writes nothing."""
+
+    def reaching(database: SqliteDatabase, operations: Sequence[Callable[..., Any]]) -> Any:
+        outcomes = commit(database, [*operations, lambda tx: trigger.reach("before commit")])
+        trigger.reach("after commit")
+        return outcomes[:-1]
+
+    return reaching

@@ -1,0 +1,189 @@
+"""What the tests of faults share: the provider's process, the gateway's, the operator's commands, and how long to go
+on. `make faults` runs the long forms; FAULTS_SEED repeats a run's choices."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from gateway.accounting import reports
+from gateway.stores.ledger import Transaction
+from gateway.stores.ledger.sqlite import SqliteDatabase
+from tests.faults.failpoints import VARIABLE, Failpoints
+from tests.faults.load import Call
+from tests.faults.oracle import Oracle, holds
+from tests.faults.upstream import CONTROL
+from tests.service.conftest import ROOT, Service
+
+LONG = os.environ.get("FAULTS") == "long"
+SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10**6))
+WITHIN = 60.0  # seconds in which everything is settled, whatever was killed
+
+CONFIG = """
+default_model: m
+providers:
+  fake: {{kind: openai, base_url: "{url}/v1", api_key: no-secret-at-all, timeouts: {{connect: 30}}}}
+models:
+  m:
+    targets: [{{provider: fake, model: gpt-4o-mini}}]
+    fallback: [other]
+    price: &price {{input: 1.25, cached_input: 0.125, output: 10}}
+  other:
+    targets: [{{provider: fake, model: gpt-4o}}]
+    price: *price
+"""
+
+
+def tell(text: str) -> None:
+    """Show how far a long run is."""
+    print(time.strftime("%H:%M:%S"), text, flush=True)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
+    """The condition's first true value."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s")
+
+
+def more_files() -> tuple[int, int]:
+    """Let this process open as many files as it may; the limits, for others."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard, hard
+
+
+class Provider:
+    """The provider's process.
+
+    Args:
+        record: where it writes down what it bills.
+        options: of `tests.faults.upstream`.
+    """
+
+    def __init__(self, record: Path, *options: str) -> None:
+        self.record = record
+        command = [sys.executable, "-m", "tests.faults.upstream", "--record", str(record), *options]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    def hold(self, held: bool) -> None:
+        """Hold answers open from now on, or let them go."""
+        self._control(hold=held)
+
+    def under_way(self) -> int:
+        """How many answers are."""
+        found: int = self._control()["under_way"]
+        return found
+
+    def _control(self, **wish: bool) -> Any:
+        return requests.post(f"{self.url}{CONTROL}", json=wish, timeout=30).json()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.communicate(timeout=10)
+
+
+class Rig:
+    """A gateway in front of a provider.
+
+    Args:
+        directory: of the ledger and of what else outlives a gateway.
+        provider: the provider.
+        start: starts a service.
+        worker: kind of its workers.
+        variables: of its environment, besides those that it needs here.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        provider: Provider,
+        start: Callable[..., Service],
+        worker: str,
+        variables: dict[str, str],
+    ) -> None:
+        self.data_dir = directory / "data"
+        self.provider = provider
+        self.failpoints = Failpoints(directory / "failpoints", SEED)
+        self._start, self._worker = start, worker
+        self._variables = {
+            "DATA_DIR": str(self.data_dir),
+            "MODEL_NAME": "",
+            "PYTHONPATH": str(ROOT),
+            VARIABLE: str(directory / "failpoints"),
+            **variables,
+        }
+        self.service = self.start_again()
+        tell(f"{worker} workers, FAULTS_SEED={SEED}")
+
+    def start_again(self, port: int = 0) -> Service:
+        """Start the gateway, with whatever the last one has left."""
+        self.service = self._start(
+            self._worker,
+            yaml=CONFIG.format(url=self.provider.url),
+            app="tests.faults.app:app",
+            port=port,
+            files=more_files(),
+            **self._variables,
+        )
+        return self.service
+
+    def operator(self, *words: str) -> str:
+        """What a command of the operator's prints."""
+        done = subprocess.run(
+            [Path(sys.executable).parent / "gateway", *words],
+            cwd=self.service.directory,
+            env={"PATH": os.environ["PATH"], "DATA_DIR": str(self.data_dir), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def limit(self, subject: str, rate: str, value: str | None, mode: str = "hard") -> None:
+        """Set a limit or, without a value, remove it, as the operator's commands do, without their start."""
+
+        def change(tx: Transaction) -> None:
+            if value is None:
+                reports.remove_limit(tx, subject, rate)
+            else:
+                reports.set_limit(tx, subject, rate, value, mode)
+
+        (outcome,) = SqliteDatabase(self.data_dir).transact([change])
+        if outcome.error:
+            raise outcome.error
+
+    def listed(self, *words: str) -> list[dict[str, Any]]:
+        """What a listing of the operator's holds."""
+        found: list[dict[str, Any]] = json.loads(self.operator(*words, "--format", "json"))
+        return found
+
+    def settle(self) -> float:
+        """Wait until nothing is held; the seconds that it took."""
+        began = time.monotonic()
+        wait_for(lambda: not holds(self.data_dir), WITHIN)
+        return time.monotonic() - began
+
+    def audit(self, calls: Iterable[Call] = ()) -> Oracle:
+        """Wait until all is quiet and have the oracle look at the books."""
+        seconds = self.settle()
+        metrics = requests.get(f"{self.service.url}/metrics", timeout=30).text
+        oracle = Oracle(self.data_dir, self.provider.record, metrics, calls)
+        tell(f"{oracle.check()}; settled {seconds:.1f} s after the last call")
+        return oracle
