@@ -1,11 +1,11 @@
-# make run | make test | make lint | make bench | make lock: each sets up what it needs in .venv first.
+# make run | make test | make lint | make bench | make faults | make lock: each sets up what it needs in .venv first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint bench format docs tokenizers lock clean
+.PHONY: run test lint bench faults format docs tokenizers lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/runtime tokenizers
@@ -23,6 +23,10 @@ lint: $(VENV)/development
 # make bench OPTIONS="--rounds 5"; OPTIONS=--help lists them
 bench: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
+
+# The long forms of tests/faults: a quarter of an hour and more. FAULTS_SEED=… repeats what an earlier run chose.
+faults: $(VENV)/development tokenizers
+	FAULTS=long $(BIN)/python -m pytest -s tests/faults $(OPTIONS)
 
 format: $(VENV)/development
 	$(BIN)/ruff check --fix .
