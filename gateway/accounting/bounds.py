@@ -27,6 +27,7 @@ _FRAME_OF_TOOLS = 1024
 _IMAGE = 50_000  # gpt-4o-mini's dearest: 2,833 and eight tiles of 5,667; every other vendor's take fewer
 _DEAREST = 2**53  # nano-USD, nine million USD: no call costs more, and sums of it still fit into the database's numbers
 _WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
+_INLINE = "data:image/"
 _TIERS = frozenset({"auto", "default"})
 _TOOLS = frozenset({"function", "custom"})
 
@@ -163,7 +164,7 @@ def _answers(request: ModelRequest) -> int:
 def _images(request: ModelRequest) -> list[str]:
     """The images that the request itself holds."""
     parts = (part for part in _parts(request) if part.get("type") == "image_url")
-    return [url for part in parts if (url := _address(part)).startswith("data:")]
+    return [url for part in parts if (url := _address(part)).startswith(_INLINE)]
 
 
 def _parts(request: ModelRequest) -> list[Mapping[str, Any]]:
@@ -183,8 +184,8 @@ def _media(request: ModelRequest) -> tuple[int, InvalidField | None]:
     """How many images the request holds, and what of it costs that nobody can know beforehand."""
     images, flaw = len(_images(request)), None
     for part in _parts(request):
-        if part.get("type") == "image_url" and not _address(part).startswith("data:"):
-            flaw = _unbounded("messages", "an image by its address; send it as a data: URL")
+        if part.get("type") == "image_url" and not _address(part).startswith(_INLINE):
+            flaw = _unbounded("messages", "an image by its address; send it as a data:image/… URL")
         elif part.get("type") not in ("text", "refusal", "thinking", "image_url"):
             flaw = _unbounded("messages", f"a part of type {str(part.get('type'))[:64]!r}")
     return images, _unbounded_field(request) or flaw

@@ -108,6 +108,10 @@ def test_a_cap_is_set_where_a_hard_limit_bears_and_nowhere_else(mode: str | None
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y"}}]}]},
             "messages",
         ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "data:video/mp4;base64,AA"}]}]},
+            "messages",
+        ),
     ],
 )
 def test_what_has_no_bound_is_refused_under_a_hard_limit_alone(
