@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,20 +19,25 @@ from tests.fakes.upstream import Upstream
 KEY = "test-key-0123456789"  # long enough not to be warned of
 
 
-@pytest.fixture(scope="session")
-def prepared_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ledger's file, to be copied: making its tables takes longer than most tests."""
-    directory = tmp_path_factory.mktemp("ledger")
-    SqliteDatabase(directory).prepare()
-    return next(directory.glob("*.sqlite"))
+@cache
+def _empty_ledger() -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        SqliteDatabase(Path(directory)).prepare()
+        return Path(directory, "ledger.sqlite").read_bytes()
+
+
+def put_ledger(data_dir: Path) -> Path:
+    """Put an empty ledger into `data_dir`: making its tables takes longer than most tests."""
+    data_dir.mkdir(exist_ok=True)
+    file = data_dir / "ledger.sqlite"
+    file.write_bytes(_empty_ledger())
+    return file
 
 
 @pytest.fixture
-def ledger_file(tmp_path: Path, prepared_ledger: Path) -> Path:
+def ledger_file(tmp_path: Path) -> Path:
     """The ledger of this test's applications."""
-    directory = tmp_path / "data"
-    directory.mkdir(exist_ok=True)
-    return Path(shutil.copy(prepared_ledger, directory))
+    return put_ledger(tmp_path / "data")
 
 
 @pytest.fixture

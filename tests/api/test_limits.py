@@ -109,7 +109,11 @@ def test_a_cap_is_set_where_a_hard_limit_bears_and_nowhere_else(mode: str | None
             "messages",
         ),
         (
-            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "data:video/mp4;base64,AA"}]}]},
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": "data:video/mp4;base64,AA"}]}
+                ]
+            },
             "messages",
         ),
     ],

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.conftest import KEY
+from tests.conftest import KEY, put_ledger
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"x-api-key": KEY}
@@ -69,6 +69,8 @@ class Service:
             "DRAIN_DELAY": "0",
             **variables,
         }
+        if not (directory / "data").exists():
+            put_ledger(directory / "data")
         self._size = int(environment["WEB_CONCURRENCY"] or 2)
         with self.output.open("wb") as output, self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
