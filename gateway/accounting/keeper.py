@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _TICK = 1.0  # seconds
 _SWEEP_EVERY = 10.0  # seconds between two looks for calls of dead workers, which are to be settled within a minute
 _PRUNE_EVERY = 3600.0  # seconds
-_PRUNED_AT_ONCE = 500  # rows of one transaction, so that calls need not wait for long
+_PRUNED_AT_ONCE = 1000  # rows of one transaction, some 20 ms, so that calls need not wait for long
 _DAY = 86_400  # seconds
 
 
@@ -36,40 +36,43 @@ class Keeper:
         self._ledger = ledger
         self._keep_days = keep_days
         self._failed = failed
-        self._swept = self._pruned = 0.0
+        self._next_sweep = self._next_prune = 0.0
+        self._well = True
 
     def start(self) -> None:
         """Begin, in this process."""
         threading.Thread(target=self._run, daemon=True, name="keeper").start()
 
     def turn(self) -> None:
-        """Do what is due."""
+        """Do what is due. What fails is told once, and tried again in the next turn."""
         now = time.monotonic()
         try:
             self._ledger.maintain()
-            if now - self._swept >= _SWEEP_EVERY or not self._swept:
+            if now >= self._next_sweep:
                 self.sweep()
-                self._swept = now
-            if now - self._pruned >= _PRUNE_EVERY or not self._pruned:
-                self.prune()
-                self._pruned = now
-        except (StoreError, LedgerUnavailable) as error:
+                self._next_sweep = now + _SWEEP_EVERY
+            if now >= self._next_prune and self.prune():
+                self._next_prune = now + _PRUNE_EVERY
+            if not self._well:
+                log.info("the ledger is kept in order again")
+            self._well = True
+        except Exception as error:
             self._failed()
-            log.warning("the ledger was not kept in order: %s", getattr(error, "detail", None) or error)
-        except Exception as crash:
-            log.error("the ledger was not kept in order", exc_info=crash)
+            if self._well:
+                expected = isinstance(error, StoreError | LedgerUnavailable)
+                log.warning("the ledger is not kept in order: %s", _said(error), exc_info=None if expected else error)
+            self._well = False
 
     def sweep(self) -> None:
         """Settle the calls of dead workers."""
         if expired := self._ledger.expire():
             log.warning("settled %d calls of workers that are no more, at the most that they could cost", expired)
 
-    def prune(self) -> None:
-        """Delete rows older than are kept; the sums of their days stay."""
+    def prune(self) -> bool:
+        """Delete some of the rows older than are kept; the sums of their days stay. Whether that was all."""
         before = int(time.time()) - self._keep_days * _DAY
-        while self._ledger.write(lambda tx: _prune_rows(tx, before)) == _PRUNED_AT_ONCE:
-            time.sleep(_TICK)
-        self._ledger.write(lambda tx: _prune_balances(tx, before))
+        pruned: int = self._ledger.write(lambda tx: _prune(tx, before))
+        return pruned < _PRUNED_AT_ONCE
 
     def _run(self) -> None:
         while True:
@@ -77,13 +80,14 @@ class Keeper:
             time.sleep(_TICK)
 
 
-def _prune_rows(tx: Transaction, before: int) -> int:
-    return len(tx.run("prune_usage", before=before * 1000, most=_PRUNED_AT_ONCE))
+def _said(error: Exception) -> str:
+    return getattr(error, "detail", None) or str(error)
 
 
-def _prune_balances(tx: Transaction, before: int) -> None:
+def _prune(tx: Transaction, before: int) -> int:
     now = time.time_ns()
     for limit in limits(tx):
         if limit.period != "total":
             oldest = limit.since(now) if limit.period in SLIDING else before
             tx.run("prune_balances", of=limit.id, before=oldest)
+    return len(tx.run("prune_usage", before=before * 1000, most=_PRUNED_AT_ONCE))
