@@ -88,6 +88,6 @@ def _prune(tx: Transaction, before: int) -> int:
     now = time.time_ns()
     for limit in limits(tx):
         if limit.period != "total":
-            oldest = limit.since(now) if limit.period in SLIDING else before
-            tx.run("prune_balances", of=limit.id, before=oldest)
+            counts = limit.since(now)
+            tx.run("prune_balances", of=limit.id, before=counts if limit.period in SLIDING else min(before, counts))
     return len(tx.run("prune_usage", before=before * 1000, most=_PRUNED_AT_ONCE))
