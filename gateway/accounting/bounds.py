@@ -25,6 +25,7 @@ _FRAME = 256
 _FRAME_OF_MESSAGE = 8
 _FRAME_OF_TOOLS = 1024
 _IMAGE = 50_000  # gpt-4o-mini's dearest: 2,833 and eight tiles of 5,667; every other vendor's take fewer
+_LONGEST = 2**40  # tokens of all answers: no call has more, and sums of it still fit into the database's numbers
 _DEAREST = 2**53  # nano-USD, nine million USD: no call costs more, and sums of it still fit into the database's numbers
 _WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
 _INLINE = "data:image/"
@@ -121,8 +122,13 @@ class Bounds:
         loose = asked or window or own or _WINDOW
         enforced = capped if choices and capped != asked and (asked or own) else None
         return (
-            Bound(prompt, choices * loose, price, flaw=flaw or (_UNCAPPED if choices and not asked else None)),
-            Bound(prompt, choices * (capped or loose), price, cap=enforced, flaw=flaw, strict=True),
+            Bound(
+                prompt,
+                min(choices * loose, _LONGEST),
+                price,
+                flaw=flaw or (_UNCAPPED if choices and not asked else None),
+            ),
+            Bound(prompt, min(choices * (capped or loose), _LONGEST), price, cap=enforced, flaw=flaw, strict=True),
         )
 
     def exactly(self, bound: Bound, request: ModelRequest, target: Target) -> Bound | None:

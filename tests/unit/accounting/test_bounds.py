@@ -148,3 +148,9 @@ def test_what_is_capped_at_a_bound_costs_no_more_than_the_bound(
 def test_no_bound_is_dearer_than_the_database_can_count() -> None:
     dear = Price(Rate(10**24), Rate(10**24))
     assert Bound(10**9, 2**31 * 128, dear).nano == 2**53
+
+
+def test_no_bound_is_longer_than_the_database_can_count() -> None:
+    document = {"prompt": ["a"] * 1000, "n": 128, "max_tokens": 2**31 - 1}
+    for bound in both(read_completions(document, orjson.dumps(document)), target=Target("up", "unheard-of")):
+        assert bound.completion_tokens == 2**40
