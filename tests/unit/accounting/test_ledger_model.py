@@ -147,12 +147,15 @@ class Ledgers(RuleBasedStateMachine):
         names = [self.hold(payer, 1, owner, size, (2, 3), True) for size in many]
         return multiple(*(name for name in names if isinstance(name, tuple)))
 
-    @rule(payer=payers, size=sizes, parts=st.lists(st.sampled_from([0.1, 0.3, 1]), min_size=8, max_size=9))
-    def buy_often(self, payer: Any, size: Any, parts: list[float]) -> None:
+    @rule(
+        target=flying, payer=payers, size=sizes, parts=st.lists(st.sampled_from([0.1, 0.3, 1]), min_size=8, max_size=9)
+    )
+    def buy_often(self, payer: Any, size: Any, parts: list[float]) -> Any:
         for part in parts:
             name = self.hold(payer, 1, "c", size, (2, 3), True)
             if isinstance(name, tuple):
                 self.settle(name, part, known=True)
+        return self.hold(payer, 1, "c", size, (2, 3), True)  # of which a firm limit has learnt
 
     @rule(name=settled, part=few)
     def settle_again(self, name: tuple[str, int], part: int) -> None:

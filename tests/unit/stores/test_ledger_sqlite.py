@@ -164,6 +164,18 @@ def hold_much(tx: Transaction) -> None:
         entries.hold(tx, claim(f"call{number}", session_id="x" * 5000), NOW)
 
 
+def test_a_ledger_that_was_put_in_the_place_of_another_is_the_one_from_then_on(
+    database: SqliteDatabase, tmp_path: Path
+) -> None:
+    done(database, count)
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    ledger_in(backup)
+    (backup / FILE).replace(tmp_path / FILE)
+    done(database, count)
+    assert counted(tmp_path) == 1
+
+
 def test_a_ledger_that_cannot_be_read_says_so(database: SqliteDatabase, tmp_path: Path) -> None:
     (tmp_path / FILE).unlink()
     with pytest.raises(StoreError, match="cannot be read"):
