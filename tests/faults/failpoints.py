@@ -50,10 +50,12 @@ class Failpoints:
         self._armed = 0
         directory.mkdir()
 
-    def arm(self, point: str, kills: int, most: int) -> None:
-        """Have workers die at `point`, `kills` of them, each at one of the first `most` times that it gets there."""
+    def arm(self, point: str, kills: int, most: int, number: signal.Signals = signal.SIGKILL) -> None:
+        """Have workers die at `point`, `kills` of them, each at one of the first `most` times that it gets there; or
+        have them send themselves another signal."""
         self._armed += 1
         plan = {"number": self._armed, "point": point, "kills": kills, "most": most, "seed": self._seed}
+        plan["signal"] = number
         draft = self._directory / "draft"
         draft.write_text(json.dumps(plan))
         draft.rename(self._directory / "plan")
@@ -108,7 +110,7 @@ class _Trigger:
             self._next()  # another worker was faster
             return
         os.write(mark, f"{point}, time {self._count} of worker {os.getpid()}".encode())
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), self._plan["signal"])
         time.sleep(60)  # a thread may live on for a moment
 
     def _mark(self) -> Path:

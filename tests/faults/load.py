@@ -17,7 +17,7 @@ from typing import Any
 from tests.conftest import KEY
 
 USERS = ("ann", "bob", "poor")
-_SILENCE = 60.0  # seconds after which a client gives up
+_SILENCE = 300.0  # seconds after which a client gives up
 _CONNECTING = 200  # connections that are made at once
 _SPACES = 20  # at the end of every body
 _SIGN_OF_LIFE = 3.0  # seconds between two of them

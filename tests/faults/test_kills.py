@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ KILLS = 100 if LONG else 3
 KILLS_PER_POINT = 20 if LONG else 1
 MOST = 40 if LONG else 5  # how often a point may be reached before a kill
 RESTARTS = 10 if LONG else 1
+STOPS, SIGNS_OF_LIFE = 5, 8  # the latter in seconds
 CLIENTS = 16
 KINDS = ("gevent", "gthread")
 
@@ -93,6 +95,25 @@ def test_a_worker_that_is_killed_at_any_point_of_a_call_loses_and_doubles_nothin
             tell(f"{KILLS_PER_POINT} kills: {rig.failpoints.killed()[-1]}; clients: {dict(load.outcomes())}")
         time.sleep(0.3)
     rig.audit(load.calls)
+
+
+@pytest.mark.parametrize("worker", KINDS if LONG else [])
+def test_a_worker_that_stops_in_a_transaction_holds_others_up_until_it_is_replaced_and_no_longer(
+    worker: str, make_limited: Callable[..., Rig]
+) -> None:
+    """Gunicorn kills a worker without signs of life; callers have less patience, and what is held for them is undone."""
+    rig = make_limited(worker, GUNICORN_CMD_ARGS=f"--timeout {SIGNS_OF_LIFE}")
+    with Load(rig.service.port, CLIENTS, SEED) as load:
+        for number in range(1, STOPS + 1):
+            rig.failpoints.arm("before commit", 1, MOST, signal.SIGSTOP)
+            wait_for(rig.failpoints.killed, 20)
+            before = rig.service.workers()
+            wait_for(lambda: rig.service.workers() != before, 4 * SIGNS_OF_LIFE)  # noqa: B023 - called at once
+            time.sleep(1)
+            tell(f"{number} stops, clients: {dict(load.outcomes())}")
+    rig.audit()  # not what clients were told: an answer may be owed by a worker that is the next to stop
+    codes = Counter(call.error.get("code") for call in load.calls if call.outcome == "fail")
+    assert codes["ledger_unavailable"] > 0
 
 
 @pytest.mark.parametrize("worker", KINDS if LONG else KINDS[1:])
