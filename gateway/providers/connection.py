@@ -24,6 +24,7 @@ from gateway.concurrency import Expired, HungUp, at_most, give_way, hung_up, wai
 MAX_REPLY_BYTES = 67_108_864  # framing included; 2,048 embeddings of 1,536 numbers have 39 MB
 MAX_STREAM_BYTES = 268_435_456  # likewise; a stream has some 300 bytes for each token
 
+_AT_ONCE = 1.0  # seconds after a request in which a connection that was closed before it shows that it was
 _BRISK = 0.2  # seconds of silence after which the client is watched too
 _LOOK = 0.5  # seconds after which it is looked for, silence or not
 
@@ -194,7 +195,7 @@ class Response(http.client.HTTPResponse):
 
 
 class ClosedBeforeAnyByte(ConnectionError):
-    """A connection that had served a call before ended without one byte of response to this one."""
+    """A connection that had served a call before ended at once, without one byte of response to this one."""
 
 
 class _Kept:
@@ -204,6 +205,7 @@ class _Kept:
     sock: Any
     timeout: Any
     _served = False
+    _sent = 0.0  # monotonic seconds
 
     def connect(self) -> None:
         self._served = False  # urllib3 connects a closed connection anew
@@ -216,7 +218,10 @@ class _Kept:
             self.connect()
         call = current.get()
         call.connected, call.until = True, call.deadlines.until
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self._sent = time.monotonic()  # also of one that broke on the way: urllib3 looks for an answer all the same
 
     def send(self, data: Any) -> None:
         """Send `data`, for as long as the deadlines leave and the client waits: a server may accept and not read."""
@@ -237,9 +242,9 @@ class _Kept:
         try:
             response = super().getresponse()  # type: ignore[misc]
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
-            if self._served:
+            if self._served and time.monotonic() - self._sent < _AT_ONCE:
                 raise ClosedBeforeAnyByte from error
-            raise
+            raise  # somebody has had the request, and may have worked on it
         self._served = True
         return response
 

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.config.secrets import Secret
 from gateway.errors import ConnectTimeout, StaleConnection, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from gateway.providers import connection
 from tests.fakes.upstream import Upstream, answers, sending, sends
 from tests.unit.providers.calls import HEAD, PATH, failure_after, transport, within
 
@@ -65,6 +66,17 @@ def test_a_reused_connection_that_ends_without_a_byte_may_be_replayed_and_a_new_
     upstream.script = sends(b"")
     assert type(failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]) is StaleConnection
     assert type(failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]) is UpstreamError
+
+
+def test_a_reused_connection_that_ends_after_a_while_may_have_been_worked_for_and_is_not_replayed(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_AT_ONCE", 0.1)
+    sender = transport(upstream.base_url)
+    sender.send(PATH, b"{}", {}, within()).read()
+    upstream.script = sending([b""], pause=0.2, stay=False)
+    error = failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]
+    assert (type(error), error.may_be_billed) == (UpstreamError, True)
 
 
 @pytest.mark.parametrize(
