@@ -23,7 +23,7 @@ KILLS = 100 if LONG else 3
 KILLS_PER_POINT = 20 if LONG else 1
 MOST = 40 if LONG else 5  # how often a point may be reached before a kill
 RESTARTS = 10 if LONG else 1
-STOPS, SIGNS_OF_LIFE = 5, 8  # the latter in seconds
+STOPS, SIGNS_OF_LIFE = (5, 8) if LONG else (1, 2)  # the latter in seconds; a call waits 5 for the ledger
 CLIENTS = 16
 KINDS = ("gevent", "gthread")
 
@@ -97,11 +97,12 @@ def test_a_worker_that_is_killed_at_any_point_of_a_call_loses_and_doubles_nothin
     rig.audit(load.calls)
 
 
-@pytest.mark.parametrize("worker", KINDS if LONG else [])
+@pytest.mark.parametrize("worker", KINDS if LONG else KINDS[:1])
 def test_a_worker_that_stops_in_a_transaction_holds_others_up_until_it_is_replaced_and_no_longer(
     worker: str, make_limited: Callable[..., Rig]
 ) -> None:
-    """Gunicorn kills a worker without signs of life; callers have less patience, and what is held for them is undone."""
+    """Gunicorn kills a worker without signs of life. In the long form callers have less patience than that, and what is
+    held for them all the same is undone."""
     rig = make_limited(worker, GUNICORN_CMD_ARGS=f"--timeout {SIGNS_OF_LIFE}")
     with Load(rig.service.port, CLIENTS, SEED) as load:
         for number in range(1, STOPS + 1):
@@ -109,11 +110,11 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_until_it_is_replac
             wait_for(rig.failpoints.killed, 20)
             before = rig.service.workers()
             wait_for(lambda: rig.service.workers() != before, 4 * SIGNS_OF_LIFE)  # noqa: B023 - called at once
-            time.sleep(1)
+            time.sleep(0.5)
             tell(f"{number} stops, clients: {dict(load.outcomes())}")
     rig.audit()  # not what clients were told: an answer may be owed by a worker that is the next to stop
     codes = Counter(call.error.get("code") for call in load.calls if call.outcome == "fail")
-    assert codes["ledger_unavailable"] > 0
+    assert not LONG or codes["ledger_unavailable"] > 0
 
 
 @pytest.mark.parametrize("worker", KINDS if LONG else KINDS[1:])
