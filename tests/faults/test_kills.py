@@ -109,7 +109,7 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_until_it_is_replac
             rig.failpoints.arm("before commit", 1, MOST, signal.SIGSTOP)
             wait_for(rig.failpoints.killed, 20)
             before = rig.service.workers()
-            wait_for(lambda: rig.service.workers() != before, 4 * SIGNS_OF_LIFE)  # noqa: B023 - called at once
+            wait_for(lambda: rig.service.workers() != before, WITHIN)  # noqa: B023 - called at once
             time.sleep(0.5)
             tell(f"{number} stops, clients: {dict(load.outcomes())}")
     rig.audit()  # not what clients were told: an answer may be owed by a worker that is the next to stop
