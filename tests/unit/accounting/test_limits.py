@@ -171,6 +171,7 @@ def test_a_calendar_period_ends_at_midnight_in_utc(period: str, now: str, reset:
     assert of(period).reset(at(now)) == reset
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["day", "week", "month"]), st.integers(0, 4 * 10**9), st.integers(0, SECOND - 1))
 def test_a_calendar_period_holds_each_of_its_instants_and_the_next_begins_where_it_ends(
     period: str, second: int, rest: int
@@ -183,6 +184,7 @@ def test_a_calendar_period_holds_each_of_its_instants_and_the_next_begins_where_
     assert of(period).bucket(ends * SECOND) == ends
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*SLIDING]), st.integers(0, 4 * 10**18), st.integers(0, 4 * 10**12))
 def test_a_window_forgets_nothing_early_and_nothing_late(period: str, then: int, later: int) -> None:
     sliding, now, width = of(period), then + later, SLIDING[period] * SECOND

@@ -135,11 +135,11 @@ def test_a_caller_has_patience_as_long_as_one_transaction_after_the_other_is_com
     make: Callable[..., GroupCommit], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.stores.group_commit._MOST", 1)
-    monkeypatch.setattr(database.works, "wait", lambda: time.sleep(0.1))
-    commit, got = make(0.2), []
-    for thread in at_once(8, lambda number: got.append(commit.submit(keep(number), no_undo))):
+    monkeypatch.setattr(database.works, "wait", lambda: time.sleep(0.03))
+    commit, got = make(0.3), []
+    for thread in at_once(25, lambda number: got.append(commit.submit(keep(number), no_undo))):
         thread.join()
-    assert sorted(got) == list(range(8))
+    assert sorted(got) == list(range(25))
 
 
 def test_what_was_given_up_before_its_turn_is_never_done(make: Callable[..., GroupCommit], database: Database) -> None:
