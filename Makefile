@@ -24,7 +24,7 @@ lint: $(VENV)/development
 bench: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
 
-# The long forms of tests/faults: a quarter of an hour and more. FAULTS_SEED=… repeats what an earlier run chose.
+# The long forms of tests/faults: half an hour on two cores. FAULTS_SEED=… repeats what an earlier run chose.
 faults: $(VENV)/development tokenizers
 	FAULTS=long $(BIN)/python -m pytest -s tests/faults $(OPTIONS)
 

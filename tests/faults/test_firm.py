@@ -27,7 +27,7 @@ def test_calls_with_large_caps_are_not_refused_while_a_firm_budget_pays_for_what
     statuses = []
 
     def ask(number: int) -> int:
-        body_of_its_own = {**body, "user": f"agent-{number}"}
+        body_of_its_own = {**body, "user": f"user-{number}"}
         answer = requests.post(f"{rig.service.url}/v1/chat/completions", json=body_of_its_own, headers=GOOD, timeout=60)
         return answer.status_code
 
