@@ -40,7 +40,8 @@ def test_a_stream_of_hours_keeps_its_hold_until_its_worker_dies(rig: Rig, hours_
     (worker,) = rig.service.workers()
     rig.provider.hold(True)
     stream = Burst(rig.service.port, [request("/inference", ASK, "long")])
-    (held,) = wait_for(lambda: holds(rig.data_dir), 10)
+    wait_for(rig.provider.under_way, 10)
+    (held,) = holds(rig.data_dir)
     assert hours_later.expire() == 0
     os.kill(worker, signal.SIGSTOP)  # it does not even give a sign of life
     assert hours_later.expire() == 0
