@@ -20,6 +20,7 @@ from tests.faults.rig import CONFIG, Provider
 from tests.service.conftest import ASK, GOOD
 
 CALLS = 4
+LIMIT = "INSERT INTO limits (subject, unit, period, mode, value) VALUES ('global', 'usd', 'day', 'hard', 1000000000)"
 Books = tuple[Path, Path, str, list[Call]]
 
 
@@ -27,21 +28,19 @@ Books = tuple[Path, Path, str, list[Call]]
 def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     """Of some calls: the ledger's directory, the provider's record, the text of /metrics, what clients were told."""
     directory = tmp_path_factory.mktemp("books")
-    provider, calls = Provider(directory / "record"), []
-    (directory / "gateway.yaml").write_text(CONFIG.format(url=provider.url))
-    app = create_app(load({"API_KEY": KEY, "DATA_DIR": str(directory / "data")}, directory))
-    limit = (
-        "INSERT INTO limits (subject, unit, period, mode, value) VALUES ('global', 'usd', 'day', 'hard', 1000000000)"
-    )
-    app.extensions["ledger"].prepare()
-    tamper(directory / "data", limit)
-    client, ask = app.test_client(), {**ASK, "max_tokens": 100}
-    for number in range(CALLS):
-        told = client.post("/inference", json=ask, headers={**GOOD, "x-request-id": f"call-{number}"}).json
-        calls.append(Call(f"call-{number}", "ok", 200, (told["prompt_tokens"], told["completion_tokens"])))
-    yield directory / "data", directory / "record", client.get("/metrics").text, calls
-    app.extensions["ledger"].close()
-    provider.stop()
+    with contextlib.ExitStack() as stack:
+        provider, calls = Provider(directory / "record"), []
+        stack.callback(provider.stop)
+        (directory / "gateway.yaml").write_text(CONFIG.format(url=provider.url))
+        app = create_app(load({"API_KEY": KEY, "DATA_DIR": str(directory / "data")}, directory))
+        stack.callback(app.extensions["ledger"].close)
+        app.extensions["ledger"].prepare()
+        tamper(directory / "data", LIMIT)
+        client, ask = app.test_client(), {**ASK, "max_tokens": 100}
+        for number in range(CALLS):
+            told = client.post("/inference", json=ask, headers={**GOOD, "x-request-id": f"call-{number}"}).json
+            calls.append(Call(f"call-{number}", "ok", 200, (told["prompt_tokens"], told["completion_tokens"])))
+        yield directory / "data", directory / "record", client.get("/metrics").text, calls
 
 
 def tamper(data_dir: Path, statement: str) -> None:
