@@ -61,6 +61,7 @@ class Service:
             command += ["--worker-class", worker]
         environment = {
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),  # gunicorn.conf.py imports before --pythonpath counts
             "API_KEY": KEY,
             "MODEL_NAME": "offline/echo",
             "PORT": str(self.port),
