@@ -26,7 +26,7 @@ _FRAME_OF_MESSAGE = 8
 _FRAME_OF_TOOLS = 1024
 _IMAGE = 50_000  # gpt-4o-mini's dearest: 2,833 and eight tiles of 5,667; every other vendor's take fewer
 _LONGEST = 2**40  # tokens of all answers: no call has more, and sums of it still fit into the database's numbers
-_DEAREST = 2**53  # nano-USD, nine million USD: no call costs more, and sums of it still fit into the database's numbers
+_DEAREST = 10**15  # nano-USD, a million USD: no call costs more, and sums of it still fit into the database's numbers
 _WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
 _INLINE = "data:image/"
 _TIERS = frozenset({"auto", "default"})
@@ -119,15 +119,12 @@ class Bounds:
                 f"set max_output_tokens of a model of {target}.",
                 param="max_tokens",
             )
-        loose = asked or window or own or _WINDOW
+        sensible = asked if asked and asked <= (window or asked) else None
+        loose = sensible or window or own or _WINDOW
+        uncapped = _UNCAPPED if choices and not sensible else None
         enforced = capped if choices and capped != asked and (asked or own) else None
         return (
-            Bound(
-                prompt,
-                min(choices * loose, _LONGEST),
-                price,
-                flaw=flaw or (_UNCAPPED if choices and not asked else None),
-            ),
+            Bound(prompt, min(choices * loose, _LONGEST), price, flaw=flaw or uncapped),
             Bound(prompt, min(choices * (capped or loose), _LONGEST), price, cap=enforced, flaw=flaw, strict=True),
         )
 
@@ -143,7 +140,7 @@ class Bounds:
         return replace(bound, prompt_tokens=min(exact, bound.prompt_tokens))
 
 
-_UNCAPPED = InvalidField("This answer has no cap of its own.", param="max_tokens")
+_UNCAPPED = InvalidField("This answer has no cap of its own, or none below its model's window.", param="max_tokens")
 
 
 def _size(request: ModelRequest) -> int:

@@ -234,8 +234,8 @@ def _learnt(tx: Transaction, claim: Claim, unit: str, bound: int) -> int:
         return bound
     facts = claim.facts
     rows = tx.run("lately", of_key=facts["key_id"], of_provider=facts["provider"], of_model=facts["model"])
-    if len(rows) < _FEWEST:
+    taken = sorted(row[0 if unit == "usd" else 1] for row in rows if row[0] is not None or unit != "usd")
+    if len(taken) < _FEWEST:
         return bound
-    taken = sorted((row[0] or 0) if unit == "usd" else row[1] for row in rows)
     found: int = taken[math.ceil(_QUANTILE * len(taken)) - 1]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -11,6 +12,8 @@ from typing import Any
 from gateway.concurrency import Lane
 from gateway.stores import StoreError
 from gateway.stores.ledger import Database, Operation, Outcome
+
+log = logging.getLogger(__name__)
 
 _MOST = 512  # operations of one transaction, so that other processes get their turn
 
@@ -112,7 +115,7 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - raised by `submit`; whatever it is, the writer goes on
             outcomes = [Outcome(error=error)] * len(batch)
         failed = all(isinstance(outcome.error, StoreError) for outcome in outcomes)
-        self._committed(None if failed else time.monotonic() - started)
+        self._tell(None if failed else time.monotonic() - started)
         for ticket, outcome in zip(batch, outcomes, strict=True):
             ticket.outcome = outcome
             in_time = ticket.decided.acquire(blocking=False)
@@ -121,6 +124,12 @@ class GroupCommit:
             elif ticket.undo and not in_time and outcome.error is None:
                 self._waiting.append(_Ticket(ticket.undo, None))
             ticket.done.set()
+
+    def _tell(self, seconds: float | None) -> None:
+        try:
+            self._committed(seconds)
+        except Exception as crash:  # it must not end the writer
+            log.error("a transaction of the ledger could not be counted", exc_info=crash)
 
     def _transact(self, batch: list[_Ticket]) -> list[Outcome]:
         """Commit; beside the event loop, which may be told of the end much later."""
