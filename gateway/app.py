@@ -99,7 +99,9 @@ def create_app(settings: Settings) -> Flask:
 def _ledger(settings: Settings, metrics: Metrics, state: Health) -> Ledger:
     def committed(seconds: float | None) -> None:
         state.ledger(works=seconds is not None)
-        if seconds is not None:
+        if seconds is None:
+            metrics.degraded("ledger")
+        else:
             metrics.committed(seconds)
 
     database = SqliteDatabase(settings.data_dir)

@@ -65,7 +65,7 @@ class Lane:
 
     def run(self, work: Callable[[], T]) -> T:
         """What `work` returns. Raises what it raises."""
-        return _in_pool(self._pool, work) if self._pool else work()
+        return work() if self._pool is None else _in_pool(self._pool, work)  # an idle pool is false
 
 
 class Task(Generic[T]):

@@ -194,7 +194,7 @@ class InsufficientQuota(GatewayError):
 class BudgetHeld(GatewayError):
     status = 429
     code = "budget_held"
-    type = "insufficient_quota"
+    type = "rate_limit_error"
 
 
 class LedgerUnavailable(GatewayError):
@@ -253,7 +253,7 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class StaleConnection(UpstreamError):
-    may_be_billed = False
+    pass
 
 
 class UpstreamTimeout(GatewayError):

@@ -11,6 +11,13 @@ UsageSource = Literal["provider", "counted", "bound", "cache"]
 State = Literal["ok", "degraded", "down"]  # of one thing that the gateway depends on
 Status = Literal["ready", "degraded", "draining", "unavailable"]  # of the gateway
 
+# Fields that cap an answer's tokens; of other operations they are names that nobody has looked at.
+_CAPS: Mapping[Operation, tuple[str, ...]] = {
+    "chat": ("max_completion_tokens", "max_tokens"),
+    "completions": ("max_tokens",),
+    "embeddings": (),
+}
+
 NANO_PER_USD = 1_000_000_000
 
 
@@ -55,8 +62,7 @@ class ModelRequest:
     @property
     def caps(self) -> dict[str, int]:
         """The fields of it that cap each choice's tokens, as the client set them."""
-        names = ("max_completion_tokens", "max_tokens")
-        return {name: self.asked[name] for name in names if self.asked.get(name) is not None}
+        return {name: self.asked[name] for name in _CAPS[self.operation] if self.asked.get(name) is not None}
 
     @property
     def include_usage(self) -> bool:
@@ -99,6 +105,7 @@ class Completion:
         not_kept: characters of `generated` beyond those that were worth their memory; `body` lacks them.
         finish_reasons: of every choice; None where it has none.
         usage: None where the provider did not tell, or not credibly.
+        misreported: it did tell, and not credibly.
     """
 
     body: bytes
@@ -107,6 +114,7 @@ class Completion:
     not_kept: int = 0
     finish_reasons: tuple[str | None, ...] = ()
     usage: Usage | None = None
+    misreported: bool = False
     upstream_request_id: str | None = None
 
 

@@ -48,7 +48,13 @@ def balance(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> tuple[
     rows = _rows(tx, limit, instance, now_ns)
     if not rows and limit.period not in SLIDING:
         _begin(tx, limit, instance, now_ns)
-        rows = _rows(tx, limit, instance, now_ns)
+        return counting(tx, limit, instance, now_ns)
+    return sum(row[1] for row in rows), sum(row[2] for row in rows)
+
+
+def counting(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> tuple[int, int]:
+    """The same as far as it has begun."""
+    rows = _rows(tx, limit, instance, now_ns)
     return sum(row[1] for row in rows), sum(row[2] for row in rows)
 
 

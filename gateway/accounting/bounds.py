@@ -7,7 +7,8 @@ cap or, without one, as its model's context window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -24,12 +25,23 @@ from gateway.model import ModelRequest, Target, Usage
 _FRAME = 256
 _FRAME_OF_MESSAGE = 8
 _FRAME_OF_TOOLS = 1024
+_FRAME_OF_TEXT = 5  # of each name and value where they are counted: quotes, colons, braces, the seam
 _IMAGE = 50_000  # gpt-4o-mini's dearest: 2,833 and eight tiles of 5,667; every other vendor's take fewer
 _LONGEST = 2**40  # tokens of all answers: no call has more, and sums of it still fit into the database's numbers
 _DEAREST = 10**15  # nano-USD, a million USD: no call costs more, and sums of it still fit into the database's numbers
 _WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
 _INLINE = "data:image/"
+_THINKS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)|gemini-(?:2\.5|[3-9])|grok-(?:3-mini|[4-9]))")
+_SEARCHES = re.compile(r"(?:^|[-/])(?:search|sonar|deep-research)(?:[-:]|$)|:online$")
 _TIERS = frozenset({"auto", "default"})
+_PARTS = frozenset({"text", "refusal", "thinking", "image_url"})
+_OF_PART = frozenset({"type", "text", "refusal", "thinking", "signature", "image_url", "cache_control"})
+
+# Fields of a message that are text of it or name something in it; what else there is may refer to more.
+_OF_MESSAGE = frozenset({
+    "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "prefix", "reasoning",
+    "reasoning_content", "reasoning_details", "annotations", "cache_control",
+})  # fmt: skip
 _TOOLS = frozenset({"function", "custom"})
 
 
@@ -112,6 +124,8 @@ class Bounds:
         asked = max(request.caps.values(), default=None)
         own, window = self._caps.get(alias or ""), self._window(target)
         choices = _answers(request)
+        if _SEARCHES.search(target.model):
+            flaw = flaw or _unbounded("model", "a model that searches the web by itself")
         capped = min((most for most in (asked, own or window) if most), default=None)
         if capped is None and choices:
             flaw = flaw or InvalidField(
@@ -122,7 +136,7 @@ class Bounds:
         sensible = asked if asked and asked <= (window or asked) else None
         loose = sensible or window or own or _WINDOW
         uncapped = _UNCAPPED if choices and not sensible else None
-        enforced = capped if choices and capped != asked and (asked or own) else None
+        enforced = capped if choices and (asked or own) else None
         return (
             Bound(prompt, min(choices * loose, _LONGEST), price, flaw=flaw or uncapped),
             Bound(prompt, min(choices * (capped or loose), _LONGEST), price, cap=enforced, flaw=flaw, strict=True),
@@ -133,14 +147,37 @@ class Bounds:
         counting would take too long."""
         if bound.flaw or _media(request)[0]:
             return None
-        counted = self._tokens.most(orjson.dumps(dict(request.asked)).decode(), target.model)
+        texts = list(_texts(request.asked))
+        counted = self._tokens.most("\n".join(texts), target.model)
         if counted is None:
             return None
-        exact = max(1, request.choices) * (counted + _frame(request))
+        exact = max(1, request.choices) * (counted + _FRAME_OF_TEXT * len(texts) + _frame(request))
         return replace(bound, prompt_tokens=min(exact, bound.prompt_tokens))
+
+    def count_no_less(self, bound: Bound, request: ModelRequest, target: Target, counted: Usage) -> Usage:
+        """What was counted, with the bound of what cannot be: images, and thoughts that are billed and not shown."""
+        prompt = bound.prompt_tokens if _images(request) else counted.prompt_tokens
+        answer = bound.completion_tokens if _THINKS.search(target.model) else counted.completion_tokens
+        if (prompt, answer) == (counted.prompt_tokens, counted.completion_tokens):
+            return counted
+        return replace(counted, prompt_tokens=prompt, completion_tokens=answer, source="bound")
 
 
 _UNCAPPED = InvalidField("This answer has no cap of its own, or none below its model's window.", param="max_tokens")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Everything in a request that a template may write out: names, texts, numbers. As JSON some would take fewer
+    tokens than they do, since an escape can become part of a word."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield name
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    else:
+        yield str(value)
 
 
 def _size(request: ModelRequest) -> int:
@@ -150,9 +187,10 @@ def _size(request: ModelRequest) -> int:
 
 
 def _frame(request: ModelRequest) -> int:
-    messages = request.asked.get("messages") or ()
+    if request.operation != "chat":
+        return _FRAME
     tools = request.asked.get("tools") or request.asked.get("functions")
-    return _FRAME + _FRAME_OF_MESSAGE * len(messages) + (_FRAME_OF_TOOLS if tools else 0)
+    return _FRAME + _FRAME_OF_MESSAGE * len(request.asked["messages"]) + (_FRAME_OF_TOOLS if tools else 0)
 
 
 def _answers(request: ModelRequest) -> int:
@@ -189,17 +227,24 @@ def _media(request: ModelRequest) -> tuple[int, InvalidField | None]:
     for part in _parts(request):
         if part.get("type") == "image_url" and not _address(part).startswith(_INLINE):
             flaw = _unbounded("messages", "an image by its address; send it as a data:image/… URL")
-        elif part.get("type") not in ("text", "refusal", "thinking", "image_url"):
+        elif part.get("type") not in _PARTS:
             flaw = _unbounded("messages", f"a part of type {str(part.get('type'))[:64]!r}")
+        elif name := _said_beside(part, _OF_PART):
+            flaw = _unbounded("messages", f"{name!r} of a part")
     return images, _unbounded_field(request) or flaw
 
 
 def _unbounded_field(request: ModelRequest) -> InvalidField | None:
-    asked = request.asked
     if request.unknown:
-        name = request.unknown[0][:64]
-        what = f"{name!r}, which this gateway does not know"
-        return InvalidField(_SENTENCE.format(what), param=name, code="unknown_parameter")
+        unknown = request.unknown[0][:64]
+        what = f"{unknown!r}, which this gateway does not know"
+        return InvalidField(_SENTENCE.format(what), param=unknown, code="unknown_parameter")
+    if request.operation != "chat":
+        return None
+    return _unbounded_option(request.asked) or _unbounded_message(request.asked["messages"])
+
+
+def _unbounded_option(asked: Mapping[str, Any]) -> InvalidField | None:
     for name in ("web_search_options", "prediction", "audio"):
         if asked.get(name) is not None:
             return _unbounded(name, repr(name))
@@ -210,9 +255,19 @@ def _unbounded_field(request: ModelRequest) -> InvalidField | None:
     for tool in asked.get("tools") or ():
         if tool.get("type") not in _TOOLS:
             return _unbounded("tools", f"the hosted tool {str(tool.get('type'))[:64]!r}")
-    if any(isinstance(message, dict) and message.get("audio") for message in asked.get("messages") or ()):
-        return _unbounded("messages", "a sound by its id")
     return None
+
+
+def _unbounded_message(messages: Iterable[Mapping[str, Any]]) -> InvalidField | None:
+    for message in messages:
+        if not _OF_MESSAGE.issuperset(message) and (field := _said_beside(message, _OF_MESSAGE)):
+            return _unbounded("messages", f"{field!r} of a message")
+    return None
+
+
+def _said_beside(of: Mapping[str, Any], known: frozenset[str]) -> str | None:
+    """A field beside the known ones that says something."""
+    return next((name[:64] for name, value in of.items() if name not in known and value is not None), None)
 
 
 def _unbounded(param: str, what: str) -> InvalidField:

@@ -97,7 +97,8 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
     bound = claim.capped if _is_strict(bearing, claim) else claim.asked
     moves, refused = [], []
     for limit, instance in bearing:
-        amount = counted(limit.unit, claim.requests, bound.tokens, bound.nano)
+        requests = 1 if limit.subject.names_a_fallback(claim.payer) else claim.requests
+        amount = counted(limit.unit, requests, bound.tokens, bound.nano)
         if limit.mode == "firm":
             amount = min(amount, _learnt(tx, claim, limit.unit, amount))
         spent, held = balance(tx, limit, instance, now_ns)
@@ -168,7 +169,8 @@ def _settle(
     by_id = {limit.id: limit for limit in limits(tx)}
     overruns = []
     for moved, unit, amount in moves:
-        more = 0 if usage.source == "cache" and unit != "requests" else counted(unit, requests, tokens, cost)
+        taken = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
+        more = amount if unit == "requests" else taken
         for limit_id, instance, _, spent in tx.run("move", balance=moved, more_spent=more, less_held=amount):
             limit = by_id.get(limit_id)
             if limit and spent - more <= limit.value < spent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -25,7 +26,10 @@ from gateway.stores.ledger.owners import Owners
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _PATIENCE = 5.0  # seconds that a call waits for its hold
+_PATIENCE_TO_SETTLE = 1.0  # seconds that an answer waits until it is written down; it is owed then
 _LAST_PATIENCE = 3.0  # seconds that a process which ends gives what it still owes
 _NOTHING = Usage(0, 0)
 
@@ -54,6 +58,7 @@ class Ledger:
         self._help_url = help_url
         self._told = committed
         self._works = True
+        self._complained = False
         self._clock = clock
         self._opening = threading.Lock()
         self._process = 0
@@ -83,7 +88,8 @@ class Ledger:
         except Refused as refused:
             without_prompt = replace(claim.capped, prompt_tokens=1)
             least = counted(refused.limit.unit, claim.requests, without_prompt.tokens, without_prompt.nano)
-            bound = exactly() if refused.spent + refused.held + least <= refused.limit.value else None
+            might_fit = refused.limit.mode == "hard" and refused.spent + refused.held + least <= refused.limit.value
+            bound = exactly() if might_fit else None
             if bound is None:
                 raise refusal(refused, self._help_url) from None
         try:
@@ -103,7 +109,8 @@ class Ledger:
             LedgerUnavailable: it is not written down yet; it will be as soon as that is possible.
         """
         overruns: list[Overrun] = self._submit(
-            lambda tx: entries.settle(tx, call_id, attempt, self._clock(), usage, cost, ending)
+            lambda tx: entries.settle(tx, call_id, attempt, self._clock(), usage, cost, ending),
+            patience=_PATIENCE_TO_SETTLE,
         )
         return overruns
 
@@ -164,6 +171,9 @@ class Ledger:
 
     def _committed(self, seconds: float | None) -> None:
         self._works = seconds is not None
+        if self._works and self._complained:
+            log.warning("the ledger can be written again")
+            self._complained = False
         self._told(seconds)
 
     def _hold(self, claim: Claim) -> Bound:
@@ -180,9 +190,12 @@ class Ledger:
     def _expire(self, owner: str, tx: Transaction) -> int:
         return entries.expire(tx, owner, self._clock())
 
-    def _submit(self, operation: Operation, undo: Operation | None = None) -> Any:
+    def _submit(self, operation: Operation, undo: Operation | None = None, patience: float | None = None) -> Any:
         self.open()
         try:
-            return self._commit.submit(operation, undo)
+            return self._commit.submit(operation, undo, patience)
         except StoreError as error:
+            if not self._complained:
+                log.error("the ledger cannot be written, and calls are refused until it can: %s", error)
+                self._complained = True
             raise LedgerUnavailable(detail=str(error)) from error

@@ -67,6 +67,8 @@ class Subject:
     def parse(cls, text: str) -> Subject:
         """Understand `tenant:NAME`, `key:ID`, `user:ID@TENANT`, `user:*@TENANT`, `model:NAME`, `global`, or two of them
         joined by `+`. Raises Misspelt."""
+        if not text.isprintable() or text != text.strip():
+            raise Misspelt(f"{text!a} is no subject: it holds blanks around it, or what cannot be printed")
         parts = sorted((_part(part) for part in _JOINT.split(text)), key=lambda part: _ORDER.index(part[0]))
         kinds = [part[0] for part in parts]
         if len(parts) > 2 or len(set(kinds)) < len(kinds) or (len(parts) == 2 and "global" in kinds):
@@ -94,6 +96,10 @@ class Subject:
     def each_of(self) -> str | None:
         """The tenant for each of whose users it is; None where it is not for each user."""
         return next((part[2] for part in self.parts if part[:2] == ("user", _EACH)), None)
+
+    def names_a_fallback(self, payer: Payer) -> bool:
+        """Whether it is of a model that answers in place of the one that was asked for."""
+        return any(part[0] == "model" and part[1] != payer.names[0] for part in self.parts)
 
     def named(self, instance: str) -> str:
         """The subject with the user whose balance `instance` is."""

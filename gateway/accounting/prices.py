@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -31,6 +31,9 @@ _FIELDS = {
     "output_mtok": "output",
     "output_reasoning_mtok": "reasoning",
 }
+
+_OTHER_INPUTS = ("cache_write_1h_mtok", "input_image_mtok")
+_OTHER_OUTPUTS = ("output_image_mtok", "output_citation_mtok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Price:
 
     Attributes:
         request: a fee of each call, in 10⁻¹⁸ USD per million calls.
+        other_inputs, other_outputs: of kinds that no usage tells apart, such as images; they bear on bounds alone.
     """
 
     input: Rate = Rate(0)
@@ -71,6 +75,8 @@ class Price:
     cache_write: Rate | None = None
     reasoning: Rate | None = None
     request: int = 0
+    other_inputs: tuple[Rate, ...] = field(default=(), compare=False)
+    other_outputs: tuple[Rate, ...] = field(default=(), compare=False)
 
     def cost(self, usage: Usage) -> int:
         """The cost of `usage` in nano-USD, rounded up once."""
@@ -90,14 +96,19 @@ class Price:
 
         Every token is taken at the dearest rate of its class, over all tiers that a prompt so long may reach.
         """
-        taken = max(rate.dearest(prompt) for rate in (self.input, self.cached_input, self.cache_write) if rate)
-        given = max(rate.dearest(prompt) for rate in (self.output, self.reasoning) if rate)
+        taken = max(
+            rate.dearest(prompt)
+            for rate in (self.input, self.cached_input, self.cache_write, *self.other_inputs)
+            if rate
+        )
+        given = max(rate.dearest(prompt) for rate in (self.output, self.reasoning, *self.other_outputs) if rate)
         return -(-(self.request + prompt * taken + completion * given) // _PER_NANO)
 
     @property
     def free(self) -> bool:
         """No call can ever cost anything."""
-        rates = (self.input, self.output, self.cached_input, self.cache_write, self.reasoning)
+        rates = (self.input, self.output, self.cached_input, self.cache_write, self.reasoning, *self.other_inputs,
+                 *self.other_outputs)  # fmt: skip
         return not self.request and not any(rate.base or any(tier for _, tier in rate.tiers) for rate in rates if rate)
 
 
@@ -199,7 +210,11 @@ def _price(found: types.ModelPrice) -> Price:
     rates = {ours: _rate(value) for name, ours in _FIELDS.items() if (value := getattr(found, name)) is not None}
     per_thousand_calls = found.requests_kcount
     fee = _exact(per_thousand_calls) * 1000 if isinstance(per_thousand_calls, Decimal) else 0
-    return _of(rates, fee)
+    others = [
+        tuple(_rate(value) for name in names if (value := getattr(found, name)) is not None)
+        for names in (_OTHER_INPUTS, _OTHER_OUTPUTS)
+    ]
+    return replace(_of(rates, fee), other_inputs=others[0], other_outputs=others[1])
 
 
 def _of(rates: Mapping[str, Rate], fee: int = 0) -> Price:

@@ -54,7 +54,8 @@ def _number(limit: Limit, amount: int) -> Any:
 
 
 def _amount(limit: Limit, amount: int) -> str:
-    return f"{limit.write(amount)} {'USD' if limit.unit == 'usd' else limit.unit}"
+    unit = "USD" if limit.unit == "usd" else limit.unit.removesuffix("s") if amount == 1 else limit.unit
+    return f"{limit.write(amount)} {unit}"
 
 
 def _per(limit: Limit) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.accounting.balances import begin, limits, limits_changed
+from gateway.accounting.balances import begin, counting, limits, limits_changed
 from gateway.accounting.limits import Limit, Subject, parse_rate, parse_value
 from gateway.model import usd
 from gateway.stores.ledger import Transaction
@@ -77,17 +77,13 @@ def standings(tx: Transaction) -> Iterator[Standing]:
 def summary(tx: Transaction) -> Sums:
     """What the metrics show."""
     totals = [Total(row[0], row[1], row[2], row[3], tuple(row[4:])) for row in tx.run("totals")]
-    budgets = [
-        Budget(
-            standing.limit.subject.parts[0][1],
-            standing.limit.period,
-            standing.limit.value,
-            standing.spent,
-            standing.held,
-        )
-        for standing in standings(tx)
-        if standing.limit.unit == "usd" and [part[0] for part in standing.limit.subject.parts] == ["tenant"]
-    ]
+    now = time.time_ns()
+    budgets = []
+    for limit in limits(tx):
+        (kind, *name), *others = limit.subject.parts
+        if (limit.unit, kind, others) == ("usd", "tenant", []):
+            spent, held = counting(tx, limit, "", now)
+            budgets.append(Budget(name[0], limit.period, limit.value, spent, held))
     return Sums(totals, budgets)
 
 

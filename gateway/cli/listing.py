@@ -18,12 +18,12 @@ def listed(rows: Sequence[dict[str, Any]], columns: Sequence[str], form: str) ->
         rows: each with all `columns`.
     """
     if form == "json":
-        return json.dumps(list(rows), indent=2, ensure_ascii=False)
+        return json.dumps(list(rows), indent=2)
     if form == "csv":
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({column: _plain(value) for column, value in row.items()} for row in rows)
         return text.getvalue().rstrip("\n")
     shown = [[*columns], *([_cell(row[column]) for column in columns] for row in rows)]
     widths = [max(len(line[place]) for line in shown) for place in range(len(columns))]
@@ -49,6 +49,12 @@ def _cell(value: Any) -> str:
     """A cell for the eye; what a client has named may hold anything, and a terminal obeys some of it."""
     text = "" if value is None else str(value)
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _plain(value: Any) -> str:
+    """A cell for a spreadsheet, which would take some texts for formulas."""
+    text = _cell(value)
+    return text if _is_number(value) or not text.startswith(("=", "+", "-", "@")) else f"'{text}"
 
 
 def _is_number(value: Any) -> bool:

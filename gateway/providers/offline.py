@@ -74,7 +74,8 @@ class OfflineProvider:
         """Wait until the answer begins, or fails to."""
         behaviour = self._named(model)
         if call.cap is not None:
-            request = replace(request, asked={**request.asked, "max_completion_tokens": call.cap})
+            most = min([call.cap, *request.caps.values()])
+            request = replace(request, asked={**request.asked, "max_completion_tokens": most})
         try:
             answer = self._echo.answer(request, f"{self.name}/{model}", call.id, behaviour.tokens)
         except Unanswerable as error:

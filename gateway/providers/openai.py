@@ -131,7 +131,9 @@ class OpenAIProvider:
         by_name = "max_completion_tokens" if _REASONING_MODEL.search(model) else "max_tokens"
         own_cap = (self._vendor.output_cap or by_name) if request.operation == "chat" else "max_tokens"
         if cap is not None:
-            owned |= dict.fromkeys(request.caps or (own_cap,), cap)
+            owned |= {name: min(given, cap) for name, given in request.caps.items()}
+            if not request.caps or self._vendor.output_cap:  # a vendor need not know the name that the client used
+                owned[own_cap] = min([cap, *request.caps.values()])
         if request.body is not None:
             return edited(request.body, owned)
         asked = {**request.asked, **owned}

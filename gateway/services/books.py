@@ -13,7 +13,7 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.limits import Payer
 from gateway.accounting.prices import FREE, written
 from gateway.accounting.tokens import TokenCounter
-from gateway.errors import BudgetHeld, ClientLeft, GatewayError, InsufficientQuota, LedgerUnavailable
+from gateway.errors import BudgetHeld, ClientLeft, GatewayError, InsufficientQuota, LedgerUnavailable, StaleConnection
 from gateway.model import Answer, Completion, Usage
 from gateway.routing.router import Candidate
 from gateway.services.exchange import Exchange
@@ -80,10 +80,11 @@ class Books:
         """Write down an answer, or as much as came of it; the answer with its price."""
         usage = self._usage(exchange, entry, completion)
         allowed = usage if entry.bound.flaw else entry.bound.holds(usage)
-        suspect = allowed != usage and usage.source == "provider"
+        unlikely = completion.misreported or (completion.usage is not None and usage.source != "provider")
+        suspect = unlikely or (allowed != usage and usage.source == "provider")
         if suspect:
             self.metrics.suspect(entry.candidate.target)
-            log_suspect_usage(exchange.record, usage, allowed)
+            log_suspect_usage(exchange.record, completion.usage, allowed)
         price, target = entry.bound.price, entry.candidate.target
         answer = Answer(completion, allowed, price.cost(allowed) if price else None, target)
         if price is None:
@@ -94,11 +95,14 @@ class Books:
 
     def lose(self, exchange: Exchange, entry: Entry, error: GatewayError, may_be_billed: bool) -> None:
         """Write down an attempt without an answer: at its bound where the provider may bill it, and nobody knows how
-        much. Providers mostly stop where a client leaves; but a hard limit does not rest on that."""
-        if may_be_billed and isinstance(error, ClientLeft) and not entry.bound.strict:
-            self.settle(exchange, entry, Completion(b""), error)
-            return
-        usage, cost = (entry.bound.usage, entry.bound.nano) if may_be_billed else (Usage(0, 0), 0)
+        much. A provider mostly stops where a client leaves, and a stale connection has mostly been closed before; but a
+        hard limit does not rest on that."""
+        if may_be_billed and not entry.bound.strict:
+            if isinstance(error, ClientLeft):
+                self.settle(exchange, entry, Completion(b""), error)
+                return
+            may_be_billed = not isinstance(error, StaleConnection)
+        usage, cost = (entry.bound.usage, entry.bound.nano) if may_be_billed else (Usage(0, 0, source="counted"), 0)
         exchange.record.usage, exchange.record.cost_nano = (usage, cost) if may_be_billed else (None, None)
         self._write(exchange, entry, usage, cost, error)
 
@@ -156,12 +160,13 @@ class Books:
         reported = completion.usage
         if reported and not (completion.generated and not reported.completion_tokens):
             return reported  # text that took no tokens: it did not look
-        model = entry.candidate.target.model
-        return Usage(
-            prompt_tokens=self.tokens.count_prompt(exchange.request, model),
-            completion_tokens=self.tokens.count_generated(completion, model),
+        request, target = exchange.request, entry.candidate.target
+        counted = Usage(
+            prompt_tokens=self.tokens.count_prompt(request, target.model),
+            completion_tokens=self.tokens.count_generated(completion, target.model),
             source="counted",
         )
+        return self.bounds.count_no_less(entry.bound, request, target, counted) if entry.bound.strict else counted
 
     def _write(
         self,

@@ -53,13 +53,14 @@ class GroupCommit:
         self._writer = threading.Thread(target=self._run, daemon=True, name="ledger")
         self._writer.start()
 
-    def submit(self, operation: Operation, undo: Operation | None = None) -> Any:
+    def submit(self, operation: Operation, undo: Operation | None = None, patience: float | None = None) -> Any:
         """Have an operation committed.
 
         Args:
             operation: what to do in a transaction; it runs beside the event loop.
             undo: what to do where it is committed after its caller has given up. Without one the operation is owed:
                 it is tried until it is committed, whether or not its caller still waits.
+            patience: seconds that this caller waits.
 
         Returns:
             What the operation returned.
@@ -68,21 +69,24 @@ class GroupCommit:
             StoreError: it has not been committed in time.
             Exception: what the operation raised.
         """
+        if undo and self._stands_still(self._patience):
+            raise StoreError(f"nothing has been committed for {self._patience:g} s")
+        patience = patience or self._patience
         ticket = _Ticket(operation, undo)
         self._waiting.append(ticket)
         self._wake.set()
-        while not ticket.done.wait(self._patience):
-            if self._stands_still() and ticket.decided.acquire(blocking=False):
-                raise StoreError(f"nothing was committed for {self._patience:g} s")
+        while not ticket.done.wait(patience):
+            if self._stands_still(patience) and ticket.decided.acquire(blocking=False):
+                raise StoreError(f"nothing was committed for {patience:g} s")
         if ticket.outcome.error:
             raise ticket.outcome.error
         return ticket.outcome.result
 
-    def _stands_still(self) -> bool:
+    def _stands_still(self, patience: float) -> bool:
         """Whether one transaction has taken all of a caller's patience. A busy process may be late to begin the next
         and late to tell what came of the last, and then those who wait are served as soon as it can."""
         began = self._began
-        return not self._writer.is_alive() or (began is not None and time.monotonic() - began >= self._patience)
+        return not self._writer.is_alive() or (began is not None and time.monotonic() - began >= patience)
 
     def retry(self) -> None:
         """Try again what is owed."""

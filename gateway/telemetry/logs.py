@@ -118,12 +118,12 @@ def log_failed_attempt(record: RequestRecord, error_code: str, detail: str | Non
     _attempts.warning("attempt %d failed at %s", record.attempts, record.provider, extra=fields)
 
 
-def log_suspect_usage(record: RequestRecord, reported: Usage, allowed: Usage) -> None:
-    """Tell that a provider reported more than the call was allowed."""
+def log_suspect_usage(record: RequestRecord, reported: Usage | None, written: Usage) -> None:
+    """Tell that a provider reported tokens that nobody believes: more than allowed, none for a text, or no number."""
     fields = {"request_id": record.request_id, "provider": record.provider, "model": record.model}
-    fields |= {f"reported_{name}": getattr(reported, name) for name in ("prompt_tokens", "completion_tokens")}
-    fields |= {f"allowed_{name}": getattr(allowed, name) for name in ("prompt_tokens", "completion_tokens")}
-    _ledger.warning("%s reported more tokens than it was allowed", record.provider, extra=fields)
+    for name in ("prompt_tokens", "completion_tokens"):
+        fields |= {f"reported_{name}": getattr(reported, name, None), f"written_{name}": getattr(written, name)}
+    _ledger.warning("%s reported tokens that are not credible", record.provider, extra=fields)
 
 
 def log_unsettled(record: RequestRecord, detail: str | None) -> None:

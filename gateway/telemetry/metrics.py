@@ -111,7 +111,7 @@ class Metrics:
         if sums is None:
             self.degraded("ledger")
             return b""
-        return generate_latest(_Listed(families(sums, self._model_label)))
+        return off_the_loop(lambda: generate_latest(_Listed(families(sums, self._model_label))))
 
     def request(self, endpoint: str, record: RequestRecord) -> None:
         """Count a finished request.

@@ -6,6 +6,7 @@ Shapes: https://platform.openai.com/docs/api-reference, with what compatible ven
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -73,11 +74,13 @@ def read_whole(operation: Operation, body: bytes, reasoning_beside: bool = False
     if not isinstance(answer, dict):
         raise ValueError("not an object")
     usage = read_usage(answer.get("usage"), reasoning_beside)
-    if operation == "embeddings":
-        if not isinstance(answer.get("data"), list):
-            raise ValueError("no embeddings")
-        return Completion(body, usage=usage)
-    return read_choices(answer, body, usage)
+    if operation != "embeddings":
+        found = read_choices(answer, body, usage)
+    elif isinstance(answer.get("data"), list):
+        found = Completion(body, usage=usage)
+    else:
+        raise ValueError("no embeddings")
+    return replace(found, misreported=True) if usage is None and misreports(answer.get("usage")) else found
 
 
 def read_choices(answer: Mapping[str, Any], body: bytes, usage: Usage | None) -> Completion:
@@ -152,6 +155,11 @@ def read_usage(reported: Any, reasoning_beside: bool = False) -> Usage | None:
         cache_write_tokens=min(written, prompt - cached),  # OpenRouter reports some tokens as both read and written
         reasoning_tokens=min(reasoning, completion),
     )
+
+
+def misreports(reported: Any) -> bool:
+    """Whether a `usage` object, of which `read_usage` makes nothing, says something all the same."""
+    return isinstance(reported, dict) and reported.get("prompt_tokens") is not None
 
 
 def _count(where: Any, name: str) -> int | None:

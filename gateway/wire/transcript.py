@@ -11,7 +11,7 @@ import orjson
 
 from gateway.model import Completion, Operation
 from gateway.wire import sse
-from gateway.wire.openai import read_choices, read_usage
+from gateway.wire.openai import misreports, read_choices, read_usage
 
 _FOLDED = 32_768  # bytes of events after which they are put together; together they take a fraction
 _MOST_KEPT = 1_048_576  # bytes of one answer's JSON; what is generated beyond is only counted
@@ -60,14 +60,16 @@ class Transcript:
     def completion(self) -> Completion:
         """The answer as far as it came; without a body where it is too long to be kept, or cannot be read."""
         self._fold()
-        usage = read_usage(self._answer.get("usage"), self._reasoning_beside)
+        reported = self._answer.get("usage")
+        usage = read_usage(reported, self._reasoning_beside)
+        misreported = usage is None and misreports(reported)
         answer = self._whole(self._answer)
         try:
-            found = replace(read_choices(answer, b"", usage), not_kept=self._not_kept)
+            found = replace(read_choices(answer, b"", usage), not_kept=self._not_kept, misreported=misreported)
             whole = self._sound and self._kept <= _MOST_KEPT and not any(map(_cut_audio, answer["choices"]))
             return replace(found, body=orjson.dumps(answer)) if whole else found
         except _UNREADABLE:
-            return Completion(b"", usage=usage, not_kept=self._not_kept)
+            return Completion(b"", usage=usage, not_kept=self._not_kept, misreported=misreported)
 
     def _fold(self) -> None:
         block, self._pending, self._size = b"".join(self._pending), [], 0

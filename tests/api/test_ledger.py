@@ -47,9 +47,9 @@ def test_two_calls_with_one_request_id_are_two_calls(books: Books) -> None:
 @pytest.mark.parametrize(
     ("script", "row"),
     [
-        pytest.param(answers({"error": {}}, 400), (0, "provider", "provider_refused"), id="refused"),
-        pytest.param(answers({"error": {}}, 503), (0, "provider", "upstream_error"), id="failed"),
-        pytest.param(answers({"error": {}}, 401), (0, "provider", "upstream_error"), id="credential refused"),
+        pytest.param(answers({"error": {}}, 400), (0, "counted", "provider_refused"), id="refused"),
+        pytest.param(answers({"error": {}}, 503), (0, "counted", "upstream_error"), id="failed"),
+        pytest.param(answers({"error": {}}, 401), (0, "counted", "upstream_error"), id="credential refused"),
         pytest.param(sending([b""], pause=2, stay=False), ("bound", "bound", "upstream_timeout"), id="silent"),
         pytest.param(sends(b"", then_reset=True), ("bound", "bound", "upstream_error"), id="reset"),
         pytest.param(sends(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"), ("bound", "bound", "upstream_error"),

@@ -113,6 +113,7 @@ class SqliteDatabase:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 log = Path(f"{self._path}-wal")
                 if log.exists() and log.stat().st_size > _LARGEST_LOG:
+                    connection.execute("PRAGMA busy_timeout=0")  # readers keep it from this; nobody waits for them
                     with self._turn():
                         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except (OSError, sqlite3.Error) as error:

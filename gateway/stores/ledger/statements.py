@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
-from gateway.stores.ledger.tables import SUMMED, balances, days, holds, limits, totals, usage, versions
+from gateway.stores.ledger.tables import BOUGHT, SUMMED, balances, days, holds, limits, totals, usage, versions
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 GROUPS: Mapping[str, Column[str]] = {
@@ -89,7 +89,8 @@ def _statements(dialect: str) -> dict[str, Any]:
             days.c.tenant == bindparam("of_tenant"), days.c.user_id == bindparam("of_user"), *between
         ),
         "totals": select(totals.c.tenant, totals.c.model, totals.c.provider, totals.c.cost_nano,
-                         *_kinds(totals, "prompt", "cached", "cache_write", "completion", "reasoning")),
+                         *_kinds(totals, "prompt", "cached", "cache_write", "completion", "reasoning"))
+        .where(or_(totals.c.prompt_tokens > 0, totals.c.completion_tokens > 0)),  # clients name models that are none
         "all_balances": select(balances.c.limit_id, balances.c.instance, balances.c.start, balances.c.spent,
                                balances.c.held),
         **{f"usage_by_{name}": _usage_by(column) for name, column in GROUPS.items()},
@@ -102,6 +103,7 @@ def _statements(dialect: str) -> dict[str, Any]:
         "prune_usage": delete(usage).where(usage.c.id.in_(
             select(usage.c.id).where(usage.c.held_ms < bindparam("before")).order_by(usage.c.held_ms)
             .limit(bindparam("most")))).returning(usage.c.id),
+        "prune_empty": delete(balances).where(balances.c.spent == 0, balances.c.held == 0),
         "prune_balances": delete(balances).where(
             balances.c.limit_id == bindparam("of"), balances.c.start < bindparam("before"), balances.c.held == 0),
     }  # fmt: skip
@@ -157,7 +159,7 @@ def _lately() -> Select[Any]:
             usage.c.provider == bindparam("of_provider"),
             usage.c.model == bindparam("of_model"),
             or_(usage.c.usage_source == "provider", usage.c.usage_source == "counted"),
-            usage.c.prompt_tokens > 0,
+            BOUGHT,  # as it stands in the index
         )
         .order_by(usage.c.id.desc())
         .limit(LATELY)

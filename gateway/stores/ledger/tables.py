@@ -14,9 +14,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
+BOUGHT = text("attempt > 0 AND prompt_tokens > 0")
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself under this name only
 
 
@@ -123,7 +125,7 @@ usage = Table(
     Column("error_code", Text),
     UniqueConstraint("call_id", "attempt"),
     Index("usage_by_time", "held_ms"),
-    Index("usage_by_kind_of_call", "key_id", "provider", "model", "id"),
+    Index("usage_to_learn_from", "key_id", "provider", "model", "id", sqlite_where=BOUGHT, postgresql_where=BOUGHT),
 )
 
 

@@ -65,14 +65,14 @@ def test_plain_prompts_and_inputs_are_bounded_too(text: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "own", "loose", "strict", "told"),
     [
-        pytest.param({"max_tokens": 7}, None, 7, 7, None, id="the client's cap is sent as it is"),
-        pytest.param({"max_completion_tokens": 7}, None, 7, 7, None, id="by either name"),
-        pytest.param({"max_tokens": 7}, 50, 7, 7, None, id="and where the operator's is larger"),
+        pytest.param({"max_tokens": 7}, None, 7, 7, 7, id="the client's cap is told as it is"),
+        pytest.param({"max_completion_tokens": 7}, None, 7, 7, 7, id="by either name"),
+        pytest.param({"max_tokens": 7}, 50, 7, 7, 7, id="and where the operator's is larger"),
         pytest.param({"max_tokens": 70}, 50, 70, 50, 50, id="a larger one is clamped to the operator's"),
         pytest.param({}, 50, 128_000, 50, 50, id="the operator's is told where the client has none"),
         pytest.param({}, None, 128_000, 128_000, None, id="a model keeps to its context window untold"),
         pytest.param({"max_tokens": 10**6}, None, 128_000, 128_000, 128_000, id="a cap beyond it is clamped"),
-        pytest.param({"n": 3, "max_tokens": 7}, None, 21, 21, None, id="each choice has its own"),
+        pytest.param({"n": 3, "max_tokens": 7}, None, 21, 21, 7, id="each choice has its own"),
     ],
 )
 def test_the_answers_cap(asked: dict[str, Any], own: int | None, loose: int, strict: int, told: int | None) -> None:

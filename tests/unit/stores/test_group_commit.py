@@ -179,7 +179,8 @@ def test_what_is_committed_in_the_moment_of_giving_up_is_either_given_or_undone(
             return told
 
     commit = make(0)
-    monkeypatch.setattr(commit, "_stands_still", lambda: True)
+    stands_still = iter([False, True])
+    monkeypatch.setattr(commit, "_stands_still", lambda patience: next(stands_still))
     monkeypatch.setattr("gateway.stores.group_commit.threading.Event", Late)
     try:
         given = commit.submit(keep("hold"), keep("undone"))

@@ -132,7 +132,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("call_id", "attempt"),
     )
-    op.create_index("usage_by_kind_of_call", "usage", ["key_id", "provider", "model", "id"], unique=False)
+    op.create_index(
+        "usage_to_learn_from",
+        "usage",
+        ["key_id", "provider", "model", "id"],
+        unique=False,
+        sqlite_where=sa.text("attempt > 0 AND prompt_tokens > 0"),
+        postgresql_where=sa.text("attempt > 0 AND prompt_tokens > 0"),
+    )
     op.create_index("usage_by_time", "usage", ["held_ms"], unique=False)
     op.create_table(
         "versions",
