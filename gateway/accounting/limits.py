@@ -67,8 +67,8 @@ class Subject:
     def parse(cls, text: str) -> Subject:
         """Understand `tenant:NAME`, `key:ID`, `user:ID@TENANT`, `user:*@TENANT`, `model:NAME`, `global`, or two of them
         joined by `+`. Raises Misspelt."""
-        if not text.isprintable() or text != text.strip():
-            raise Misspelt(f"{text!a} is no subject: it holds blanks around it, or what cannot be printed")
+        if not text.isprintable():
+            raise Misspelt(f"{text!a} is no subject: it holds what cannot be printed")
         parts = sorted((_part(part) for part in _JOINT.split(text)), key=lambda part: _ORDER.index(part[0]))
         kinds = [part[0] for part in parts]
         if len(parts) > 2 or len(set(kinds)) < len(kinds) or (len(parts) == 2 and "global" in kinds):
@@ -112,7 +112,7 @@ def _part(text: str) -> tuple[str, ...]:
         return (text,)
     if kind == "user" and (found := _USER.fullmatch(name)):
         return kind, found["user"], found["tenant"]
-    if kind in ("tenant", "key", "model") and name:
+    if kind in ("tenant", "key", "model") and re.fullmatch(r"\S+", name):
         return kind, name
     raise Misspelt(
         f"{text!r} is no subject: write tenant:NAME, key:ID, user:ID@TENANT, user:*@TENANT, model:NAME or global"

@@ -26,11 +26,11 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A limit and how it stands. `whose` names the user where the limit is for each; `reset` is when its calendar
-    period ends, in UTC, or None."""
+    """A limit and how it stands: of `user`, where it is for each. `reset` is when its calendar period ends, in UTC, or
+    None."""
 
     limit: Limit
-    whose: str
+    user: str
     spent: int
     held: int
     reset: str | None
@@ -60,7 +60,7 @@ def usage(tx: Transaction, by: str, since: str, tenant: str = "") -> list[dict[s
 
 
 def standings(tx: Transaction) -> Iterator[Standing]:
-    """Every limit, and what counts against it now; for each user, every user that has used something."""
+    """Every limit, and what counts against it now; where it is for each user, of every user that has used something."""
     now = time.time_ns()
     balances: dict[int, dict[str, list[int]]] = {}
     in_force = limits(tx)
@@ -71,7 +71,7 @@ def standings(tx: Transaction) -> Iterator[Standing]:
             sums[0], sums[1] = sums[0] + spent, sums[1] + held
     for limit in sorted(in_force, key=lambda limit: (limit.subject.text, limit.unit, limit.period)):
         for instance, (spent, held) in sorted(balances.get(limit.id, {"": [0, 0]}).items()):
-            yield Standing(limit, limit.subject.named(instance), spent, held, limit.reset(now))
+            yield Standing(limit, instance, spent, held, limit.reset(now))
 
 
 def summary(tx: Transaction) -> Sums:
@@ -87,8 +87,8 @@ def summary(tx: Transaction) -> Sums:
     return Sums(totals, budgets)
 
 
-def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str) -> None:
-    """Set a limit, or change its value and mode. Raises Misspelt."""
+def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str) -> bool:
+    """Set a limit, or change its value and mode; whether anything counts against it. Raises Misspelt."""
     unit, period = parse_rate(rate)
     whose, amount = Subject.parse(subject).text, parse_value(value, unit)
     tx.run("put_limit", subject=whose, unit=unit, period=period, mode=mode, value=amount)
@@ -96,6 +96,11 @@ def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str) -
     for limit in limits(tx):
         if (limit.subject.text, limit.unit, limit.period) == (whose, unit, period):
             begin(tx, limit, time.time_ns())
+    return any(
+        standing.spent + standing.held > 0
+        for standing in standings(tx)
+        if (standing.limit.subject.text, standing.limit.unit, standing.limit.period) == (whose, unit, period)
+    )
 
 
 def remove_limit(tx: Transaction, subject: str, rate: str) -> bool:

@@ -22,7 +22,7 @@ from gateway.stores.ledger.sqlite import SqliteDatabase
 
 T = TypeVar("T")
 
-_LIMIT_COLUMNS = ("subject", "unit", "period", "mode", "limit", "spent", "held", "reset")
+_LIMIT_COLUMNS = ("subject", "user", "unit", "period", "mode", "limit", "spent", "held", "reset")
 
 
 @click.group()
@@ -42,30 +42,44 @@ def limits() -> None:
 @click.option("--mode", type=click.Choice(MODES), default="hard", show_default=True,
               help="hard is never passed; firm holds what such calls lately cost; soft counts and warns")  # fmt: skip
 def set_limit(subject: str, rate: str, value: str, mode: str) -> None:
-    """Set a limit, or change one. It is in force at once, in every worker; a limit of a calendar period begins with
-    what has been used in it."""
-    _write(lambda tx: reports.set_limit(tx, subject, rate, value, mode))
+    """Set a limit, or change one. It is in force at once, in every worker; a limit of a calendar period, or in total,
+    begins with what has been used in it."""
+    if not _write(lambda tx: reports.set_limit(tx, subject, rate, value, mode)):
+        click.echo("set; nothing counts against it yet: check the spelling if something should", err=True)
 
 
 @limits.command("list")
 @click.argument("subject", required=False)
 @with_format
 def list_limits(subject: str | None, form: str) -> None:
-    """List the limits, or those of SUBJECT, with what is spent and held of each."""
-    whose = _understood(lambda: Subject.parse(subject).text) if subject else None
+    """List the limits with what is spent and held of each.
+
+    A limit for each user is shown for the user who has used most of it; with SUBJECT, that subject's limits are listed,
+    and such a one for every user, or for the one that SUBJECT names.
+    """
+    found = _read(lambda tx: list(reports.standings(tx)))
+    if subject:
+        whose = _understood(lambda: Subject.parse(subject).text)
+        found = [one for one in found if whose in (one.limit.subject.text, one.limit.subject.named(one.user))]
+    else:
+        nearest: dict[int, reports.Standing] = {}
+        for one in found:
+            known = nearest.setdefault(one.limit.id, one)
+            nearest[one.limit.id] = max(known, one, key=lambda one: one.spent + one.held)
+        found = list(nearest.values())
     rows = [
         {
-            "subject": found.whose,
-            "unit": found.limit.unit,
-            "period": found.limit.period,
-            "mode": found.limit.mode,
-            "limit": found.limit.write(found.limit.value),
-            "spent": found.limit.write(found.spent),
-            "held": found.limit.write(found.held),
-            "reset": found.reset,
+            "subject": one.limit.subject.text,
+            "user": one.user,
+            "unit": one.limit.unit,
+            "period": one.limit.period,
+            "mode": one.limit.mode,
+            "limit": one.limit.write(one.limit.value),
+            "spent": one.limit.write(one.spent),
+            "held": one.limit.write(one.held),
+            "reset": one.reset,
         }
-        for found in _read(lambda tx: list(reports.standings(tx)))
-        if whose in (None, found.whose, found.limit.subject.text)
+        for one in found
     ]
     click.echo(listed(rows, _LIMIT_COLUMNS, form))
 
@@ -132,9 +146,13 @@ def _on_the_ledger(work: Callable[[SqliteDatabase], T]) -> T:
     variables = read_environment(os.environ, Path(".env"), mistakes)
     if mistakes.lines:
         raise click.ClickException("; ".join(mistakes.lines))
-    database = SqliteDatabase(Path(variables.get("DATA_DIR", "data")))
+    directory = Path(variables.get("DATA_DIR", "data"))
+    database = SqliteDatabase(directory)
+    new = not database.exists()
     try:
         database.prepare()
+        if new:
+            click.echo(f"made a new ledger in {directory.resolve()}; a service's is in its DATA_DIR", err=True)
         return _understood(lambda: work(database))
     except StoreError as error:
         raise click.ClickException(str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import sqlite3
@@ -113,6 +114,43 @@ def test_a_report_of_more_than_was_allowed_is_capped_flagged_and_told(
     ]
     (warned,) = [record for record in caplog.records if record.name == "gateway.ledger"]
     assert vars(warned)["reported_completion_tokens"] == 10**6
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": -5, "completion_tokens": 3},
+        {"prompt_tokens": 10**18, "completion_tokens": 3},
+        {"prompt_tokens": 8, "completion_tokens": 0},
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_report_that_cannot_be_is_replaced_by_a_count_and_flagged(
+    usage: dict[str, int], stream: bool, books: Books
+) -> None:
+    chunk = EVENT.replace(b"}]}", b'}], "usage": ' + json.dumps(usage).encode() + b"}")
+    streamed = STREAM.replace(EVENT, chunk) + b"data: [DONE]\n\n"
+    books.upstream.script = sends(streamed) if stream else answers(completion("Hi", usage=usage))
+    assert books.ask(stream=stream).status_code == 200
+    assert books.rows("usage_source, usage_suspect, completion_tokens") == [("counted", 1, 1)]
+
+
+@pytest.mark.parametrize(("mode", "row"), [("soft", ("counted", False)), ("hard", ("bound", True))])
+def test_under_a_hard_limit_what_cannot_be_counted_counts_at_its_bound(
+    mode: str, row: tuple[str, bool], books: Books
+) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+    books.limit("tenant:default", "usd/day", "1", mode)
+    books.upstream.script = answers(completion("Hi", usage=None))
+    books.ask(messages=[{"role": "user", "content": [image]}])
+    assert books.rows("usage_source, prompt_tokens > 50000") == [row]
+
+
+def test_thoughts_that_nobody_saw_count_under_a_hard_limit(books: Books) -> None:
+    books.limit("tenant:default", "tokens/day", "1000000")
+    books.upstream.script = sends(STREAM)
+    books.ask(model="up/o3", stream=True, max_tokens=None, max_completion_tokens=100)
+    assert books.rows("usage_source, completion_tokens") == [("bound", 100)]
 
 
 def test_what_was_asked_without_a_cap_is_charged_as_reported_where_no_hard_limit_bears(books: Books) -> None:

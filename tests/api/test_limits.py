@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from tests.api.books import CHAT, FILE, GOOD, Books, used
-from tests.fakes.upstream import Upstream, answers
+from tests.fakes.upstream import Upstream, answers, sending
 
 COST = "0.000000014"  # of the upstream's 8 and 3 tokens
 
@@ -136,6 +136,63 @@ def test_what_has_no_price_is_refused_under_a_hard_limit_in_usd_alone(books: Boo
     assert books.ask(model="up/unheard-of").status_code == 200
     books.limit("tenant:default", "usd/day", "1")
     assert books.refusal(model="up/unheard-of") == (400, "invalid_value", "model")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "refusal": None, "audio": None, "annotations": [], "tool_calls": None},
+        {"role": "assistant", "content": "x", "reasoning_content": "because", "prefix": True},
+        {"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]},
+    ],
+)
+def test_what_a_conversation_holds_anyway_is_bounded(message: dict[str, Any], books: Books) -> None:
+    books.limit("tenant:default", "usd/month", "1000")
+    assert books.ask(messages=[*CHAT["messages"], message]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("completions", {"prompt": "x", "max_completion_tokens": -(10**12)}),
+        ("completions", {"prompt": "x", "max_completion_tokens": "a", "messages": 5}),
+        ("embeddings", {"input": "x", "max_tokens": 1.3, "messages": 5}),
+    ],
+)
+def test_a_name_that_only_another_operation_knows_bounds_nothing(path: str, body: dict[str, Any], books: Books) -> None:
+    books.limit("tenant:default", "usd/day", "1", "firm")
+    books.upstream.script = sending([b""], pause=1, stay=False)
+    headers = {**GOOD, "x-gateway-timeout-ms": "300"}
+    answer = books.client.post(f"/v1/{path}", json={"model": "m", **body}, headers=headers)
+    assert answer.status_code == 504
+    ((prompt, completion, cost),) = books.rows("prompt_tokens, completion_tokens, cost_nano")
+    assert (prompt > 0, completion >= 0, cost) == (True, True, prompt + 2 * completion)
+
+
+def test_of_two_caps_neither_is_made_larger(books: Books) -> None:
+    books.limit("tenant:default", "usd/day", "1")
+    books.ask(model="capped", max_tokens=5000, max_completion_tokens=9)
+    books.ask(model="capped", max_tokens=9, max_completion_tokens=5000)
+    assert [(body["max_tokens"], body["max_completion_tokens"]) for body in books.sent] == [(50, 9), (9, 50)]
+
+
+def test_a_vendor_is_told_the_cap_by_the_name_that_it_knows(
+    make_app: Callable[..., Flask], upstream: Upstream, ledger_file: Path
+) -> None:
+    upstream.script = answers(used(8, 3))
+    file = FILE.replace("up: {{kind: openai", "up: {{kind: mistral, api_key: k").format(url=upstream.base_url)
+    books = Books(make_app(file, MODEL_NAME="m", CACHE_TTL="0").test_client(), upstream, ledger_file)
+    books.limit("tenant:default", "tokens/day", "100000")
+    books.ask(max_tokens=None, max_completion_tokens=1)
+    assert [(body["max_tokens"], body["max_completion_tokens"]) for body in books.sent] == [(1, 1)]
+
+
+def test_a_fallback_counts_as_a_request_to_the_model_that_answers(books: Books, upstream: Upstream) -> None:
+    books.limit("model:dear", "requests/day", "1")
+    good, bad = answers(used(8, 3)), answers({"error": {}}, 500)
+    upstream.script = lambda connection, request: (bad if len(upstream.received) % 2 else good)(connection, request)
+    assert [books.ask(model="falls").status_code for _ in range(2)] == [200, 429]
+    assert books.standing() == [(1, 0)]
 
 
 def test_inference_says_422_for_what_has_no_bound(books: Books) -> None:

@@ -90,7 +90,7 @@ def _statements(dialect: str) -> dict[str, Any]:
         ),
         "totals": select(totals.c.tenant, totals.c.model, totals.c.provider, totals.c.cost_nano,
                          *_kinds(totals, "prompt", "cached", "cache_write", "completion", "reasoning"))
-        .where(or_(totals.c.prompt_tokens > 0, totals.c.completion_tokens > 0)),  # clients name models that are none
+        .where(or_(totals.c.prompt_tokens > 0, totals.c.cost_nano > 0)),  # clients name models that are none
         "all_balances": select(balances.c.limit_id, balances.c.instance, balances.c.start, balances.c.spent,
                                balances.c.held),
         **{f"usage_by_{name}": _usage_by(column) for name, column in GROUPS.items()},

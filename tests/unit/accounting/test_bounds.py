@@ -54,6 +54,14 @@ def test_bytes_and_counts_are_never_fewer_than_the_tokens(said: list[tuple[str, 
     assert tokens <= exact.prompt_tokens <= bound.prompt_tokens
 
 
+@pytest.mark.parametrize("text", ["\x0corall " * 500, "\tributors " * 500, '\n\n\\n"' * 500])
+def test_a_text_that_is_shorter_in_json_is_counted_as_it_is_read(text: str) -> None:
+    request = chat(messages=[{"role": "user", "content": text}], max_tokens=5)
+    exact = bounds().exactly(both(request)[1], request, TARGET)
+    assert exact is not None
+    assert COUNTER.count(text, TARGET.model) <= exact.prompt_tokens
+
+
 @given(texts)
 def test_plain_prompts_and_inputs_are_bounded_too(text: str) -> None:
     for read, name in ((read_completions, "prompt"), (read_embeddings, "input")):

@@ -38,7 +38,9 @@ def usage(database: SqliteDatabase, by: str, since: str = "2026-01-01", tenant: 
 
 def standings(database: SqliteDatabase) -> list[tuple[str, str, int, int, str | None]]:
     found = database.read(lambda tx: list(reports.standings(tx)))
-    return [(each.whose, each.limit.period, each.spent, each.held, each.reset) for each in found]
+    return [
+        (each.limit.subject.named(each.user), each.limit.period, each.spent, each.held, each.reset) for each in found
+    ]
 
 
 def some_usage(database: SqliteDatabase) -> None:

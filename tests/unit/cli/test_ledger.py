@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +116,7 @@ def test_a_limit_is_set_listed_changed_and_removed() -> None:
     assert reset.endswith("-01T00:00:00Z")
     assert limit == {
         "subject": "tenant:search",
+        "user": "",
         "unit": "usd",
         "period": "month",
         "mode": "firm",
@@ -129,10 +131,41 @@ def test_a_limit_is_set_listed_changed_and_removed() -> None:
     assert "there is no limit tenant:search usd/month" in again.stderr
 
 
+def test_a_limit_for_each_user_is_listed_once_and_for_every_user_if_one_asks(database: SqliteDatabase) -> None:
+    called(database, "1", now_ns=time.time_ns())
+    called(database, "2", now_ns=time.time_ns(), user_id="bob")
+    called(database, "3", now_ns=time.time_ns(), user_id="bob")
+    run("limits", "set", "user:*@search", "requests/total", "9")
+
+    def listed_of(*subject: str) -> list[tuple[str, str]]:
+        rows = json.loads(run("limits", "list", *subject, "--format", "json").stdout)
+        return [(row["user"], row["spent"]) for row in rows]
+
+    assert listed_of() == [("bob", "2")], "who has used most"
+    assert listed_of("user:*@search") == [("", "0"), ("ann", "1"), ("bob", "2")]
+    assert listed_of("user:ann@search") == [("ann", "1")]
+
+
+def test_who_sets_a_limit_that_bears_on_nothing_is_told(database: SqliteDatabase) -> None:
+    called(database, "1", now_ns=time.time_ns())
+    assert "nothing counts against it yet" in run("limits", "set", "tenant:serach", "usd/day", "9").stderr
+    assert run("limits", "set", "tenant:search", "usd/day", "9").stderr == ""
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula(database: SqliteDatabase) -> None:
+    called(database, "1", user_id="=1+1")
+    called(database, "2", user_id="\x9bred")
+    text = run("usage", "--by", "user", "--since", "2026-11-23", "--format", "csv").stdout
+    assert [line.split(",")[0] for line in text.splitlines()[1:]] == ["'=1+1", "\\x9bred"]
+    assert "\\u009bred" in run("usage", "--by", "user", "--since", "2026-11-23", "--format", "json").stdout
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ("set", "search", "usd/day", "1"),
+        ("set", "tenant: search", "usd/day", "1"),
+        ("set", "tenant:a\x1b[2J", "usd/day", "1"),
         ("set", "global", "usd/year", "1"),
         ("set", "global", "tokens/minute", "1"),
         ("set", "global", "concurrency", "1"),
