@@ -43,6 +43,8 @@ def refusal(refused: Refused, help_url: str | None) -> GatewayError:
     if refused.amount > limit.value:
         message += "It is more than the whole limit: ask for a shorter answer by max_tokens, or for a larger limit."
     else:
+        if limit.unit != "requests" and (left := limit.value - refused.spent - refused.held) > 0:
+            message += f"One of up to {_amount(limit, left)} fits now: ask for a shorter answer by max_tokens. "
         message += f"There is more room at {resets}." if resets else "It does not reset."
     wait = None if refused.resets is None else max(1, math.ceil(refused.resets - time.time()))
     return InsufficientQuota(message + _help(help_url), limit=told, retry_after=wait)

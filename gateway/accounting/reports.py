@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from gateway.accounting.balances import begin, counting, limits, limits_changed
-from gateway.accounting.limits import Limit, Subject, parse_rate, parse_value
+from gateway.accounting.limits import MODES, Limit, Subject, parse_rate, parse_value
 from gateway.model import usd
 from gateway.stores.ledger import Transaction
 from gateway.telemetry.sums import Budget, Sums, Total
@@ -87,20 +87,28 @@ def summary(tx: Transaction) -> Sums:
     return Sums(totals, budgets)
 
 
-def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str) -> bool:
-    """Set a limit, or change its value and mode; whether anything counts against it. Raises Misspelt."""
+def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str | None) -> Standing:
+    """Set a limit, or change its value and mode; None keeps the mode that it has, and is hard for a new one. Raises
+    Misspelt.
+
+    Returns:
+        How it stands now: of all users together, where it is for each.
+    """
     unit, period = parse_rate(rate)
     whose, amount = Subject.parse(subject).text, parse_value(value, unit)
+    rated = (whose, unit, period)
+    before = next((limit for limit in limits(tx) if _rated(limit) == rated), None)
+    mode = mode or (before.mode if before else MODES[0])
     tx.run("put_limit", subject=whose, unit=unit, period=period, mode=mode, value=amount)
     limits_changed(tx)
-    for limit in limits(tx):
-        if (limit.subject.text, limit.unit, limit.period) == (whose, unit, period):
-            begin(tx, limit, time.time_ns())
-    return any(
-        standing.spent + standing.held > 0
-        for standing in standings(tx)
-        if (standing.limit.subject.text, standing.limit.unit, standing.limit.period) == (whose, unit, period)
-    )
+    limit = next(limit for limit in limits(tx) if _rated(limit) == rated)
+    begin(tx, limit, time.time_ns())
+    found = [standing for standing in standings(tx) if standing.limit is limit]
+    return Standing(limit, "", sum(one.spent for one in found), sum(one.held for one in found), found[0].reset)
+
+
+def _rated(limit: Limit) -> tuple[str, str, str]:
+    return limit.subject.text, limit.unit, limit.period
 
 
 def remove_limit(tx: Transaction, subject: str, rate: str) -> bool:

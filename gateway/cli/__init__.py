@@ -11,7 +11,7 @@ from gateway.cli import ledger, service
 @click.group()
 @click.version_option(__version__, prog_name="gateway")
 def main() -> None:
-    """Operate the AI gateway. Every command reads the environment, .env and gateway.yaml as the service does; those on
+    """Operate the LLM gateway. Every command reads the environment, .env and gateway.yaml as the service does; those on
     the ledger need only DATA_DIR."""
 
 

@@ -39,13 +39,20 @@ def limits() -> None:
 @click.argument("subject")
 @click.argument("rate", metavar="UNIT/PERIOD")
 @click.argument("value")
-@click.option("--mode", type=click.Choice(MODES), default="hard", show_default=True,
-              help="hard is never passed; firm holds what such calls lately cost; soft counts and warns")  # fmt: skip
-def set_limit(subject: str, rate: str, value: str, mode: str) -> None:
-    """Set a limit, or change one. It is in force at once, in every worker; a limit of a calendar period, or in total,
-    begins with what has been used in it."""
-    if not _write(lambda tx: reports.set_limit(tx, subject, rate, value, mode)):
-        click.echo("set; nothing counts against it yet: check the spelling if something should", err=True)
+@click.option("--mode", type=click.Choice(MODES),
+              help="hard (new ones are) is never passed; firm holds what such calls cost; soft warns")  # fmt: skip
+def set_limit(subject: str, rate: str, value: str, mode: str | None) -> None:
+    """Set a limit, such as tenant:default usd/month 500, or change one; 'gateway limits --help' has the words.
+
+    It is in force at once, in every worker; a limit of a calendar period, or in total, begins with what has been used
+    in it. One that is changed keeps its mode unless another is given.
+    """
+    standing = _write(lambda tx: reports.set_limit(tx, subject, rate, value, mode), make=True)
+    limit = standing.limit
+    said = f"{limit.subject.text} {rate}: {limit.write(limit.value)}, {limit.mode}; {limit.write(standing.spent)} spent"
+    if not standing.spent and not standing.held:
+        said += "; nothing counts against it yet: check the spelling if something should"
+    click.echo(said, err=True)
 
 
 @limits.command("list")
@@ -131,28 +138,33 @@ def _read(work: Callable[[Transaction], T]) -> T:
     return _on_the_ledger(lambda database: database.read(work))
 
 
-def _write(operation: Operation) -> Any:
+def _write(operation: Operation, make: bool = False) -> Any:
     def write(database: SqliteDatabase) -> Any:
         outcome = database.transact([operation])[0]
         if outcome.error:
             raise outcome.error
         return outcome.result
 
-    return _on_the_ledger(write)
+    return _on_the_ledger(write, make)
 
 
-def _on_the_ledger(work: Callable[[SqliteDatabase], T]) -> T:
+def _on_the_ledger(work: Callable[[SqliteDatabase], T], make: bool = False) -> T:
+    """Do work on the ledger of DATA_DIR, which is made only where `make` says so."""
     mistakes = Mistakes()
     variables = read_environment(os.environ, Path(".env"), mistakes)
     if mistakes.lines:
         raise click.ClickException("; ".join(mistakes.lines))
     directory = Path(variables.get("DATA_DIR", "data"))
     database = SqliteDatabase(directory)
-    new = not database.exists()
+    there = database.exists()
+    if not there and not make:
+        raise click.ClickException(
+            f"there is no ledger in {directory.resolve()}: run this where the service runs, or with its DATA_DIR"
+        )
     try:
         database.prepare()
-        if new:
-            click.echo(f"made a new ledger in {directory.resolve()}; a service's is in its DATA_DIR", err=True)
+        if not there:
+            click.echo(f"made a new ledger in {directory.resolve()}: is it the service's DATA_DIR?", err=True)
         return _understood(lambda: work(database))
     except StoreError as error:
         raise click.ClickException(str(error)) from None

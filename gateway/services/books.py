@@ -74,7 +74,7 @@ class Books:
         price = self.costs.price(target, entry.candidate.alias)
         asked, capped = self.bounds.of(request, target, entry.candidate.alias, price)
         claim = self._claim(exchange, entry, asked, capped)
-        entry.bound = self._held(claim, lambda: self.bounds.exactly(capped, request, target))
+        entry.bound = self._held(exchange, claim, lambda: self.bounds.exactly(capped, request, target))
 
     def settle(self, exchange: Exchange, entry: Entry, completion: Completion, error: GatewayError | None) -> Answer:
         """Write down an answer, or as much as came of it; the answer with its price."""
@@ -115,7 +115,7 @@ class Books:
         """
         entry = Entry(call_id, 0, candidate)
         price = self.costs.price(kept.target, candidate.alias)
-        self._held(self._claim(exchange, entry, _NOTHING, _NOTHING))
+        self._held(exchange, self._claim(exchange, entry, _NOTHING, _NOTHING))
         self.note(exchange, kept)
         saved = price.cost(replace(kept.usage, source="provider")) if price else None
         self._write(exchange, entry, kept.usage, 0, None, cached=True, saved_nano=saved)
@@ -131,11 +131,12 @@ class Books:
             record.prompt = "\n".join(prompt(exchange.request)[0])
             record.response = completion.text
 
-    def _held(self, claim: Claim, exactly: Callable[[], Bound | None] = lambda: None) -> Bound:
+    def _held(self, exchange: Exchange, claim: Claim, exactly: Callable[[], Bound | None] = lambda: None) -> Bound:
         try:
             bound = self.ledger.hold(claim, exactly)
         except (InsufficientQuota, BudgetHeld) as error:
             limit = error.limit or {}
+            exchange.record.limit = f"{limit['subject']} {limit['unit']}/{limit['period']}"
             self.metrics.limit_refused(claim.payer.tenant, limit["unit"], limit["period"])
             raise
         return bound

@@ -18,6 +18,7 @@ class RequestRecord:
         cache: how it met the response cache: hit, miss or bypass; `cached` says whether the answer is from there.
         requested_model: the name that the client asked for; `model` is the provider's.
         waited_seconds: time spent waiting for others: for the request's body, for providers in all attempts together.
+        limit: the one that refused, as `tenant:search usd/month`.
         prompt, response: filled only where the operator logs prompts.
     """
 
@@ -47,6 +48,7 @@ class RequestRecord:
     finish_reason: str | None = None
     upstream_request_id: str | None = None
     error_code: str | None = None
+    limit: str | None = None
     prompt: str | None = None
     response: str | None = None
 
@@ -70,6 +72,8 @@ class RequestRecord:
             "usage_source": usage.source if usage else None,
         }
         line |= {name: getattr(usage, name) if usage else None for name in _TOKENS}
+        if self.limit is not None:
+            line["limit"] = self.limit
         if self.prompt is not None:
             line |= {"prompt": self.prompt, "response": self.response}
         return line

@@ -116,11 +116,11 @@ class Oracle:
                 kinds = ("prompt_tokens", "completion_tokens")
                 if any(row[kind] < getattr(least, kind) for kind in kinds) or given < cost(least):
                     yield f"{told}: less than {line}"
-            elif source != "provider":
-                yield f"{told}: {source}"
             elif line is None:
                 if any(row[kind] for kind in TOKENS) or given or not row["error_code"]:
                     yield f"{told}: the provider knows nothing of it"
+            elif source != "provider" and not row["error_code"]:
+                yield f"{told}: {source}"
             elif any(row[kind] != getattr(line, kind, 0) for kind in TOKENS) or given != cost(line):
                 yield f"{told}: is not {line}"
 

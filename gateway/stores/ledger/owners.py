@@ -37,11 +37,7 @@ class Owners:
         """
         own = uuid.uuid4().hex
         try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            hidden = self._directory / f".{own}"  # until it is locked: nobody may take it for dead
-            self._lock = os.open(hidden, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            hidden.rename(self._directory / own)
+            self._lock = self._locked(own)
         except OSError as error:
             raise StoreError(f"{self._directory} cannot be written: {error}") from error
         self._own = own
@@ -50,6 +46,8 @@ class Owners:
     def dead(self, owners: Iterable[str]) -> list[str]:
         """Those who are no more, of `owners` and of all that ever were here. Raises StoreError."""
         try:
+            if self._own and not (self._directory / self._own).exists():  # somebody has tidied up, or restored a backup
+                self._lock = self._locked(self._own)
             known = {entry.name for entry in self._directory.iterdir() if not entry.name.startswith(".")}
             return [owner for owner in {*owners, *known} if owner != self._own and self._is_dead(owner)]
         except OSError as error:
@@ -65,6 +63,15 @@ class Owners:
             self.forget(self._own)
             os.close(self._lock)
             self._own = ""
+
+    def _locked(self, own: str) -> int:
+        """Make an owner's file and lock it, for as long as this process has the descriptor open."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        hidden = self._directory / f".{own}"  # until it is locked: nobody may take it for dead
+        lock = os.open(hidden, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        hidden.rename(self._directory / own)
+        return lock
 
     def _is_dead(self, owner: str) -> bool:
         try:

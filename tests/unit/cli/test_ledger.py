@@ -146,10 +146,14 @@ def test_a_limit_for_each_user_is_listed_once_and_for_every_user_if_one_asks(dat
     assert listed_of("user:ann@search") == [("ann", "1")]
 
 
-def test_who_sets_a_limit_that_bears_on_nothing_is_told(database: SqliteDatabase) -> None:
+def test_who_sets_a_limit_is_told_what_it_is_and_how_it_stands(database: SqliteDatabase) -> None:
     called(database, "1", now_ns=time.time_ns())
-    assert "nothing counts against it yet" in run("limits", "set", "tenant:serach", "usd/day", "9").stderr
-    assert run("limits", "set", "tenant:search", "usd/day", "9").stderr == ""
+    said = run("limits", "set", "tenant:search", "usd/day", "9", "--mode", "firm").stderr
+    assert said == "tenant:search usd/day: 9, firm; 1.500000001 spent\n"
+    said = run("limits", "set", "tenant:search", "usd/day", "8").stderr
+    assert said.startswith("tenant:search usd/day: 8, firm; "), "it keeps its mode"
+    said = run("limits", "set", "tenant:serach", "usd/day", "9").stderr
+    assert said.startswith("tenant:serach usd/day: 9, hard; 0 spent; nothing counts against it yet: check the spelling")
 
 
 def test_a_spreadsheet_takes_no_name_for_a_formula(database: SqliteDatabase) -> None:
@@ -189,12 +193,24 @@ def test_a_day_that_is_none_is_wrong_usage() -> None:
     assert run("usage", "--since", "yesterday").exit_code == 2
 
 
-def test_the_ledger_is_made_where_it_is_not_there(tmp_path: Path) -> None:
-    assert run("limits", "set", "global", "usd/day", "1", DATA_DIR=str(tmp_path / "new")).exit_code == 0
-    assert (tmp_path / "new" / "ledger.sqlite").stat().st_mode & 0o077 == 0
+def test_only_setting_a_limit_makes_a_ledger_and_says_so(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    for words in (["usage"], ["limits", "list"], ["limits", "remove", "global", "usd/day"]):
+        refused = run(*words, DATA_DIR=str(new))
+        assert (refused.exit_code, refused.stderr) == (
+            1,
+            f"Error: there is no ledger in {new}: run this where the service runs, or with its DATA_DIR\n",
+        )
+    assert not new.exists()
+    made = run("limits", "set", "global", "usd/day", "1", DATA_DIR=str(new))
+    assert (made.exit_code, made.stderr.splitlines()[0]) == (
+        0,
+        f"made a new ledger in {new}: is it the service's DATA_DIR?",
+    )
+    assert (new / "ledger.sqlite").stat().st_mode & 0o077 == 0
 
 
 def test_a_ledger_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = run("usage", DATA_DIR=str(tmp_path / "file"))
+    result = run("limits", "set", "global", "usd/day", "1", DATA_DIR=str(tmp_path / "file"))
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)

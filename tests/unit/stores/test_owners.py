@@ -41,6 +41,15 @@ def another(data_dir: Path, *release: str) -> Iterator[tuple[subprocess.Popen[st
             process.kill()
 
 
+def test_an_owner_whose_file_was_tidied_away_makes_it_again_before_others_take_it_for_dead(tmp_path: Path) -> None:
+    owners, others = Owners(tmp_path), Owners(tmp_path)
+    name = owners.claim()
+    (tmp_path / "owners" / name).unlink()
+    (tmp_path / "owners").rmdir()
+    assert owners.dead([name]) == []
+    assert others.dead([name]) == []
+
+
 def test_an_owner_lives_while_its_process_does_stopped_or_not_and_no_longer(tmp_path: Path) -> None:
     owners = Owners(tmp_path)
     owners.claim()
