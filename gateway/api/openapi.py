@@ -81,7 +81,7 @@ _OF_THE_WAY = tuple(name for name in _HEADERS if name.startswith("x-gateway-") a
 _OF_PROVIDERS = (ProviderRefused, UpstreamError, UpstreamTimeout)
 _OF_FAILURES: dict[str, Callable[[type[GatewayError]], bool]] = {
     **dict.fromkeys(_OF_THE_WAY, lambda error: issubclass(error, _OF_PROVIDERS)),
-    "Retry-After": lambda error: error.retryable,
+    "Retry-After": lambda error: error.retryable or error.status in (429, 503),
     "x-should-retry": lambda error: error.client_may_retry is not None,
 }
 
