@@ -11,6 +11,7 @@ import json
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -62,8 +63,7 @@ class Failpoints:
 
     def killed(self) -> list[str]:
         """What has become of the latest plan: a line for each kill."""
-        said = (file.read_text() for file in sorted(self._directory.glob(f"kill-{self._armed}-*")))
-        return [line for line in said if line]  # it is empty until the worker has written it
+        return [file.read_text() for file in sorted(self._directory.glob(f"kill-{self._armed}-*"))]
 
 
 class _Trigger:
@@ -104,12 +104,13 @@ class _Trigger:
         self._due = self._count + drawn.randint(1, self._plan["most"])
 
     def _die(self, point: str) -> None:
+        draft = self._directory / f"draft-{os.getpid()}-{threading.get_ident()}"
+        draft.write_text(f"{point}, time {self._count} of worker {os.getpid()}")
         try:
-            mark = os.open(self._mark(), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            os.link(draft, self._mark())  # whole at once: another thread may be about to kill this process
         except FileExistsError:
             self._next()  # another worker was faster
             return
-        os.write(mark, f"{point}, time {self._count} of worker {os.getpid()}".encode())
         os.kill(os.getpid(), self._plan["signal"])
         time.sleep(60)  # a thread may live on for a moment
 
