@@ -71,7 +71,8 @@ class _Trigger:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._plan: dict[str, Any] = {}
+        self._plan: dict[str, Any] = {}  # in force
+        self._drawn: dict[str, Any] = {}  # the one that kills are drawn from
         self._looked = 0.0
         self._count = self._due = self._kill = 0
 
@@ -79,10 +80,11 @@ class _Trigger:
         """Be at a point; does not return where it is the one."""
         if time.monotonic() - self._looked > 0.02:
             self._look()
-        if self._plan.get("point") != point:
+        plan = self._plan
+        if plan.get("point") != point:
             return
         self._count += 1
-        while self._count >= self._due and self._kill < self._plan["kills"]:
+        while self._count >= self._due and self._kill < plan["kills"]:
             self._die(point)
 
     def _look(self) -> None:
@@ -91,17 +93,19 @@ class _Trigger:
             found = json.loads((self._directory / "plan").read_text())
         except FileNotFoundError:
             return
-        if found != self._plan:
-            self._plan, self._count, self._kill = found, 0, -1
+        if found != self._drawn:
+            self._plan = {}  # no thread reaches anything while the next plan is made
+            self._drawn, self._count, self._kill = found, 0, -1
             self._next()
+            self._plan = found
 
     def _next(self) -> None:
         """Draw when the next kill is due that nobody has done yet."""
         self._kill += 1
         while self._mark().exists():
             self._kill += 1
-        drawn = random.Random(f"{self._plan['seed']}/{self._plan['point']}/{self._kill}")
-        self._due = self._count + drawn.randint(1, self._plan["most"])
+        drawn = random.Random(f"{self._drawn['seed']}/{self._drawn['point']}/{self._kill}")
+        self._due = self._count + drawn.randint(1, self._drawn["most"])
 
     def _die(self, point: str) -> None:
         draft = self._directory / f"draft-{os.getpid()}-{threading.get_ident()}"
@@ -111,11 +115,11 @@ class _Trigger:
         except FileExistsError:
             self._next()  # another worker was faster
             return
-        os.kill(os.getpid(), self._plan["signal"])
+        os.kill(os.getpid(), self._drawn["signal"])
         time.sleep(60)  # a thread may live on for a moment
 
     def _mark(self) -> Path:
-        return self._directory / f"kill-{self._plan['number']}-{self._kill:04}"
+        return self._directory / f"kill-{self._drawn['number']}-{self._kill:04}"
 
 
 def install(directory: Path) -> None:

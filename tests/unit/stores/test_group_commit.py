@@ -145,7 +145,7 @@ def test_a_caller_has_patience_as_long_as_one_transaction_after_the_other_is_com
 def test_what_was_given_up_before_its_turn_is_never_done(make: Callable[..., GroupCommit], database: Database) -> None:
     commit = make(0.05)
     database.works.clear()
-    at_once(1, lambda number: impatient(commit, keep("blocks")))
+    at_once(1, lambda number: commit.submit(keep("blocks"), patience=60))
     until(lambda: database.sizes == [1])
     impatient(commit, keep("given up"))
     database.works.set()
@@ -169,9 +169,7 @@ def test_what_is_committed_in_the_moment_of_giving_up_is_either_given_or_undone(
     make: Callable[..., GroupCommit], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Late(threading.Event):
-        """Its time is over in the very moment in which it is set."""
-
-        late = False
+        late = False  # its time is over in the very moment in which it is set
 
         def wait(self, timeout: float | None = None) -> bool:
             told = super().wait(None) and self.late
