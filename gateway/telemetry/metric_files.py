@@ -90,10 +90,13 @@ def reserve(taken: Collection[int | None]) -> int | None:
 
 
 def _allocate(file: Path, size: int) -> None:
-    descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    if file.exists():
+        return
+    hidden = file.with_suffix(".new")  # until it is whole: a scrape that meets an empty one fails
+    descriptor = os.open(hidden, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        if os.fstat(descriptor).st_size == 0:
-            os.posix_fallocate(descriptor, 0, size)
+        os.posix_fallocate(descriptor, 0, size)
+        hidden.rename(file)
     finally:
         os.close(descriptor)
 

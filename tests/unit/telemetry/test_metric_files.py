@@ -64,6 +64,19 @@ def test_what_a_slot_counted_stays_for_the_next_worker() -> None:
     assert file.read_bytes() == b"counted"
 
 
+def test_a_file_is_seen_when_it_is_whole_and_no_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, allocate, directory = [], os.posix_fallocate, opened()
+
+    def watched(descriptor: int, offset: int, size: int) -> None:
+        seen.extend(file.stat().st_size for file in directory.glob("*.db"))
+        allocate(descriptor, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", watched)
+    metric_files.reserve(set())
+    assert seen
+    assert 0 not in seen
+
+
 def test_without_room_for_its_files_a_worker_has_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: int) -> None:
         raise OSError(errno.ENOSPC, "full")
