@@ -69,10 +69,10 @@ def _work(directory: Path, callers: int, seconds: float) -> dict[str, object]:
     from gateway.accounting.bounds import Bound
     from gateway.accounting.entries import Claim
     from gateway.accounting.ledger import Ledger
-    from gateway.accounting.limits import Payer
+    from gateway.policy.limits import Payer
     from gateway.accounting.prices import Price, Rate
     from gateway.model import Usage
-    from gateway.stores.ledger.owners import Owners
+    from gateway.stores.owners import Owners
     from gateway.stores.ledger.sqlite import SqliteDatabase
 
     ledger = Ledger(SqliteDatabase(directory), Owners(directory))

@@ -29,8 +29,8 @@ from gateway.services.books import Books
 from gateway.services.health import Health
 from gateway.services.inference import Inference
 from gateway.stores import StoreError
-from gateway.stores.ledger.owners import Owners
 from gateway.stores.ledger.sqlite import SqliteDatabase
+from gateway.stores.owners import Owners
 from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
 from gateway.telemetry.sums import Sums

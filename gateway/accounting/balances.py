@@ -10,30 +10,22 @@ from typing import Any
 
 import orjson
 
-from gateway.accounting.limits import SLIDING, Limit, Payer, Subject
+from gateway.policy.book import LimitBook, update
+from gateway.policy.limits import SLIDING, Limit, Payer
 from gateway.stores.ledger import Transaction
 
 _BEGIN_OF_TIME, _END_OF_TIME = "", "~"  # before and after every day
 
 
-def limits(tx: Transaction) -> list[Limit]:
-    """The limits in force in this very transaction; read again only where somebody has changed them."""
-    in_force: list[Limit] | None = tx.notes.get("limits")
+def limits(tx: Transaction) -> LimitBook:
+    """The limits in force in this very transaction."""
+    in_force: LimitBook | None = tx.notes.get("limits")
     if in_force is None:
-        rows = tx.run("version")
-        version = rows[0][0] if rows else 0
-        known = tx.memory.get("limits")
-        if known is None or known[0] != version:
-            found = [Limit(row[0], Subject.parse(row[1]), *row[2:]) for row in tx.run("limits")]
-            known = tx.memory["limits"] = (version, found)
-        in_force = tx.notes["limits"] = known[1]
+        known, in_force = tx.memory.get("limits", (None, None))
+        in_force = in_force or LimitBook(lambda limit: limit.in_ledger)
+        tx.memory["limits"] = (update(in_force, tx, known), in_force)
+        tx.notes["limits"] = in_force
     return in_force
-
-
-def limits_changed(tx: Transaction) -> None:
-    """Have every process read the limits again."""
-    tx.run("changed")
-    tx.notes.pop("limits", None)
 
 
 def counted(unit: str, requests: int, tokens: int, nano: int | None) -> int:

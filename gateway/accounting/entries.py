@@ -16,9 +16,9 @@ import orjson
 
 from gateway.accounting.balances import add, balance, counted, has_room, limits
 from gateway.accounting.bounds import Bound
-from gateway.accounting.limits import Limit, Payer
 from gateway.errors import CutOff, InvalidField
 from gateway.model import Usage
+from gateway.policy.limits import Limit, Payer
 from gateway.stores.ledger import Refusal, Transaction
 
 # What a `firm` limit holds: this share of such calls lately settled took no more. With fewer of them, the bound.
@@ -93,7 +93,7 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         Refused: a limit has no room for it; of several, the one that will refuse for longest.
         Unbounded: a hard limit bears on it, and it has no bound or no price.
     """
-    bearing = [(limit, whose) for limit in limits(tx) if (whose := limit.subject.instance(claim.payer)) is not None]
+    bearing = limits(tx).bearing(claim.payer)
     bound = claim.capped if _is_strict(bearing, claim) else claim.asked
     moves, refused = [], []
     for limit, instance in bearing:
@@ -166,13 +166,12 @@ def _settle(
     facts, moves = orjson.loads(row[8]), orjson.loads(row[9])
     requests, tokens = (1 if attempt <= 1 else 0), usage.prompt_tokens + usage.completion_tokens
     tx.run("drop_hold", call=call_id, number=attempt)
-    by_id = {limit.id: limit for limit in limits(tx)}
     overruns = []
     for moved, unit, amount in moves:
         taken = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
         more = amount if unit == "requests" else taken
         for limit_id, instance, _, spent in tx.run("move", balance=moved, more_spent=more, less_held=amount):
-            limit = by_id.get(limit_id)
+            limit = limits(tx).get(limit_id)
             if limit and spent - more <= limit.value < spent:
                 overruns.append(Overrun(limit, instance, spent))
     entry = {**_NOTHING, **facts, **ending, "held_ms": held_ms, "settled_ms": now_ns // 1_000_000}

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from gateway.accounting.balances import limits
 from gateway.accounting.ledger import Ledger
-from gateway.accounting.limits import SLIDING
 from gateway.errors import LedgerUnavailable
+from gateway.policy.limits import SLIDING
 from gateway.stores import StoreError
 from gateway.stores.ledger import Transaction
 

@@ -22,7 +22,7 @@ from gateway.model import Usage
 from gateway.stores import StoreError
 from gateway.stores.group_commit import GroupCommit
 from gateway.stores.ledger import Database, Operation, Transaction
-from gateway.stores.ledger.owners import Owners
+from gateway.stores.owners import Owners
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from gateway.accounting.entries import Refused
-from gateway.accounting.limits import SLIDING, Limit, instant
 from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota
+from gateway.policy.limits import SLIDING, Limit, instant
 
 
 def refusal(refused: Refused, help_url: str | None) -> GatewayError:

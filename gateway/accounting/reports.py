@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from gateway.accounting.balances import begin, counting, limits, limits_changed
-from gateway.accounting.limits import MODES, Limit, Subject, parse_rate, parse_value
+from gateway.accounting.balances import begin, counting, limits
 from gateway.model import usd
+from gateway.policy.book import changed
+from gateway.policy.limits import MODES, Limit, Subject, parse_rate, parse_value
 from gateway.stores.ledger import Transaction
 from gateway.telemetry.sums import Budget, Sums, Total
 
@@ -99,8 +100,8 @@ def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str | 
     rated = (whose, unit, period)
     before = next((limit for limit in limits(tx) if _rated(limit) == rated), None)
     mode = mode or (before.mode if before else MODES[0])
-    tx.run("put_limit", subject=whose, unit=unit, period=period, mode=mode, value=amount)
-    limits_changed(tx)
+    ((limit_id,),) = tx.run("put_limit", subject=whose, unit=unit, period=period, mode=mode, value=amount)
+    changed(tx, "limit", limit_id)
     limit = next(limit for limit in limits(tx) if _rated(limit) == rated)
     begin(tx, limit, time.time_ns())
     found = [standing for standing in standings(tx) if standing.limit is limit]
@@ -117,5 +118,5 @@ def remove_limit(tx: Transaction, subject: str, rate: str) -> bool:
     removed = tx.run("drop_limit", whose=Subject.parse(subject).text, of_unit=unit, of_period=period)
     for (limit_id,) in removed:
         tx.run("drop_balances", of=limit_id)
-        limits_changed(tx)
+        changed(tx, "limit", limit_id)
     return bool(removed)

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import click
 
 from gateway.accounting import reports
-from gateway.accounting.limits import MODES, Misspelt, Subject
 from gateway.cli.listing import listed, with_format
 from gateway.config.environment import read_environment
 from gateway.config.settings import Mistakes
+from gateway.policy.limits import MODES, Misspelt, Subject
 from gateway.stores import StoreError
 from gateway.stores.ledger import Operation, Transaction
 from gateway.stores.ledger.sqlite import SqliteDatabase

@@ -10,11 +10,11 @@ from gateway.accounting.bounds import Bound, Bounds
 from gateway.accounting.costs import Costs
 from gateway.accounting.entries import Claim
 from gateway.accounting.ledger import Ledger
-from gateway.accounting.limits import Payer
 from gateway.accounting.prices import FREE, written
 from gateway.accounting.tokens import TokenCounter
 from gateway.errors import BudgetHeld, ClientLeft, GatewayError, InsufficientQuota, LedgerUnavailable, StaleConnection
 from gateway.model import Answer, Completion, Usage
+from gateway.policy.limits import Payer
 from gateway.routing.router import Candidate
 from gateway.services.exchange import Exchange
 from gateway.services.health import Health

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from gateway.accounting import entries, reports
 from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Claim
-from gateway.accounting.limits import Payer
 from gateway.accounting.prices import own_price
 from gateway.model import Usage
+from gateway.policy.limits import Payer
 from gateway.stores.ledger import Operation
 from gateway.stores.ledger.sqlite import SqliteDatabase
 

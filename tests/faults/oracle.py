@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.accounting.limits import SLIDING, Limit, Payer, Subject
+from gateway.policy.limits import SLIDING, Limit, Payer, Subject
 from tests.faults.load import Call
 from tests.faults.upstream import Line, read_record
 

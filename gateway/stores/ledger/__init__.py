@@ -20,7 +20,7 @@ class Transaction(Protocol):
     memory: dict[str, Any]
     notes: dict[str, Any]
 
-    def run(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    def run(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run one of `gateway.stores.ledger.statements`; its rows."""
         ...
 

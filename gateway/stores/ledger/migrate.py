@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-HEAD = "0001"  # the revision that this version of the gateway works with; a test compares it with the steps
+HEAD = "0002"  # the revision that this version of the gateway works with; a test compares it with the steps
 
 
 class Failed(Exception):

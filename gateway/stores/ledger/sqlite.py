@@ -39,7 +39,7 @@ class SqliteTransaction:
         self.memory = memory
         self.notes: dict[str, Any] = {}
 
-    def run(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    def run(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement; its rows."""
         text, constants = _statements()[name]
         return self._execute(text, {**constants, **parameters} if constants else parameters).fetchall()

@@ -22,7 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
-from gateway.stores.ledger.tables import BOUGHT, SUMMED, balances, days, holds, limits, totals, usage, versions
+from gateway.stores.ledger.policy_statements import policy_statements
+from gateway.stores.ledger.tables import BOUGHT, SUMMED, balances, days, holds, totals, usage
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 GROUPS: Mapping[str, Column[str]] = {
@@ -53,8 +54,7 @@ def _statements(dialect: str) -> dict[str, Any]:
     window = (balances.c.limit_id == bindparam("of")) & (balances.c.instance == bindparam("whose"))
     between = days.c.day >= bindparam("since"), days.c.day < bindparam("until")
     return {
-        "version": select(versions.c.version).where(versions.c.name == "limits"),
-        "limits": select(limits.c.id, limits.c.subject, limits.c.unit, limits.c.period, limits.c.mode, limits.c.value),
+        **policy_statements(insert),
         "balances": select(balances.c.start, balances.c.spent, balances.c.held)
         .where(window, balances.c.start >= bindparam("since"), balances.c.start <= bindparam("until"))
         .order_by(balances.c.start),
@@ -94,12 +94,7 @@ def _statements(dialect: str) -> dict[str, Any]:
         "all_balances": select(balances.c.limit_id, balances.c.instance, balances.c.start, balances.c.spent,
                                balances.c.held),
         **{f"usage_by_{name}": _usage_by(column) for name, column in GROUPS.items()},
-        "put_limit": _put_limit(insert),
-        "drop_limit": delete(limits).where(
-            limits.c.subject == bindparam("whose"), limits.c.unit == bindparam("of_unit"),
-            limits.c.period == bindparam("of_period")).returning(limits.c.id),
         "drop_balances": delete(balances).where(balances.c.limit_id == bindparam("of")),
-        "changed": _changed(insert),
         "prune_usage": delete(usage).where(usage.c.id.in_(
             select(usage.c.id).where(usage.c.held_ms < bindparam("before")).order_by(usage.c.held_ms)
             .limit(bindparam("most")))).returning(usage.c.id),
@@ -129,18 +124,6 @@ def _usage_by(column: Column[str]) -> Any:
         .group_by(column)
         .order_by(column)
     )
-
-
-def _put_limit(insert: Any) -> Any:
-    statement = insert(limits).values(_all(limits, "id"))
-    changed = {"mode": statement.excluded.mode, "value": statement.excluded.value}
-    return statement.on_conflict_do_update(index_elements=["subject", "unit", "period"], set_=changed)
-
-
-def _changed(insert: Any) -> Any:
-    """Count a change of the limits, so that every process reads them again."""
-    statement = insert(versions).values(name="limits", version=1)
-    return statement.on_conflict_do_update(index_elements=["name"], set_={"version": versions.c.version + 1})
 
 
 def _spent(*which: ColumnElement[bool]) -> Select[Any]:

@@ -35,8 +35,42 @@ def _tokens() -> list[Column[int]]:
     return [_number(f"{kind}_tokens") for kind in kinds]
 
 
-# Numbers that change when something else does: `limits` counts the changes of that table.
+# Numbers that change when something else does: `policy` counts the changes of tenants, keys and limits.
 versions = Table("versions", metadata, Column("name", Text, primary_key=True), _number("version"))
+
+# What each of these changes was, so that a process need not read everything again: `kind` is tenant, key or limit, and
+# `name` that one's name or id. Old ones are pruned.
+changes = Table(
+    "changes",
+    metadata,
+    Column("version", _Id, primary_key=True, autoincrement=False),
+    _text("kind"),
+    _text("name"),
+)
+
+tenants = Table("tenants", metadata, Column("name", Text, primary_key=True), _number("created_ms"))
+
+# Virtual keys; of a credential only its SHA-256 is known, in hex. The old one counts until `old_until_ms`. `models` are
+# the names that it may ask for, as JSON, or null for all.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("tenant"),
+    _text("name"),
+    _text("role"),
+    Column("models", Text),
+    _number("created_ms"),
+    Column("expires_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    _text("hash"),
+    Column("old_hash", Text),
+    Column("old_until_ms", BigInteger),
+    Index("keys_by_tenant", "tenant"),
+)
+
+# Who holds something, over all hosts: alive until then in the database's clock. On one host files say so.
+leases = Table("leases", metadata, Column("owner", Text, primary_key=True), _number("until_ms"))
 
 limits = Table(
     "limits",

@@ -15,8 +15,8 @@ from gateway.accounting import entries, keeper, reports
 from gateway.accounting.keeper import Keeper
 from gateway.accounting.ledger import Ledger
 from gateway.stores import StoreError
-from gateway.stores.ledger.owners import Owners
 from gateway.stores.ledger.sqlite import SqliteDatabase
+from gateway.stores.owners import Owners
 from tests.fakes.ledgers import FILE, SECOND, claim, done, ledger_in, limit, rows, spend
 
 DAY = 86_400 * SECOND
@@ -52,7 +52,7 @@ def hold(database: SqliteDatabase, call_id: str, owner: str) -> None:
 
 
 def a_dead_worker(directory: Path) -> str:
-    program = f"from pathlib import Path; from gateway.stores.ledger.owners import Owners; print(Owners(Path({str(directory)!r})).claim())"
+    program = f"from pathlib import Path; from gateway.stores.owners import Owners; print(Owners(Path({str(directory)!r})).claim())"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -17,10 +17,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from gateway.accounting import balances, entries, reports
 from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Refused, Unbounded
-from gateway.accounting.limits import CALENDAR, MODES, SLIDING, Subject
 from gateway.accounting.prices import FREE
 from gateway.errors import InvalidField
 from gateway.model import Usage, usd
+from gateway.policy.limits import CALENDAR, MODES, SLIDING, Subject
 from gateway.stores.ledger import Operation, Transaction
 from tests.fakes.ledgers import PRICE, SECOND, claim, done, everything, ledger_in, rows
 from tests.unit.accounting.model import Amounts, Call, Key, Model, whose

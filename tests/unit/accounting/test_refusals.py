@@ -11,9 +11,9 @@ import pytest
 
 from gateway.accounting import refusals
 from gateway.accounting.entries import Refused
-from gateway.accounting.limits import Limit, Subject
 from gateway.accounting.refusals import refusal
 from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota
+from gateway.policy.limits import Limit, Subject
 
 NOW = 1_795_435_200  # 2026-11-23T12:00:00Z
 MIDNIGHT = NOW + 12 * 3600

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.accounting import entries, reports
-from gateway.accounting.limits import Misspelt
 from gateway.model import Usage
+from gateway.policy.limits import Misspelt
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from gateway.telemetry.sums import Budget, Total
 from tests.fakes.ledgers import SECOND, claim, done, ledger_in, limit, rows, spend

@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 from gateway.accounting import entries
 from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Claim
-from gateway.accounting.limits import Payer
 from gateway.accounting.prices import FREE
 from gateway.cli import main
 from gateway.cli.listing import listed
 from gateway.model import Usage
+from gateway.policy.limits import Payer
 from gateway.stores.ledger.sqlite import SqliteDatabase
 
 NOW = 1_795_442_400 * 10**9  # 2026-11-23T14:00:00Z

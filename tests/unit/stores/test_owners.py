@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from gateway.stores import StoreError
-from gateway.stores.ledger import owners as owners_module
-from gateway.stores.ledger.owners import Owners
+from gateway.stores import owners as owners_module
+from gateway.stores.owners import Owners
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from gateway.stores.ledger.owners import Owners
+from gateway.stores.owners import Owners
 owners = Owners(Path(sys.argv[1]))
 print(owners.claim(), flush=True)
 sys.stdin.read()

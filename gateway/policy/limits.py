@@ -139,6 +139,11 @@ class Limit:
     mode: str
     value: int
 
+    @property
+    def in_ledger(self) -> bool:
+        """Whether it counts in the ledger; the others do in the counters, as what has no period does."""
+        return self.unit == "usd" or self.period in CALENDAR
+
     def bucket(self, now_ns: int) -> int:
         """Where a call counts that is held at `now_ns`, nanoseconds since 1970: the calendar period's first second, or
         a sixtieth of a sliding one, counted since 1970."""

@@ -15,14 +15,15 @@ from gateway.stores import StoreError
 
 
 class Owners:
-    """The owners of holds on this host.
+    """Who holds something on this host.
 
     Args:
         data_dir: the directory of all embedded state.
+        kind: the directory in it that is theirs.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self._directory = data_dir / "owners"
+    def __init__(self, data_dir: Path, kind: str = "owners") -> None:
+        self._directory = data_dir / kind
         self._lock = -1
         self._own = ""
 

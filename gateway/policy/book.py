@@ -1,0 +1,124 @@
+"""The limits in force, found by whom they bear on, and read again only where somebody has changed them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from gateway.policy.limits import Limit, Payer, Subject
+from gateway.stores.ledger import Transaction
+
+_SELECTIVE = ("key", "user", "tenant", "model", "global")  # under which of its parts a limit is found, the best first
+_KEPT_CHANGES = 10_000
+
+
+def changed(tx: Transaction, kind: str, name: object) -> None:
+    """Tell every process that a tenant, a key or a limit has changed.
+
+    Args:
+        kind: "tenant", "key" or "limit".
+        name: the tenant's name, or the id of the key or limit.
+    """
+    tx.run("add_change", version=tx.run("changed")[0][0], kind=kind, name=str(name))
+    tx.notes.pop("limits", None)
+
+
+def version(tx: Transaction) -> int:
+    """How many changes there have been."""
+    rows = tx.run("version")
+    return int(rows[0][0]) if rows else 0
+
+
+def changes(tx: Transaction, since: int, now: int) -> dict[str, set[str]] | None:
+    """What has changed after version `since` until `now`: names by kind; None where that is not known any more."""
+    rows = tx.run("changes", since=since)
+    if [row[0] for row in rows] != list(range(since + 1, now + 1)):
+        return None
+    found: dict[str, set[str]] = {}
+    for _, kind, name in rows:
+        found.setdefault(kind, set()).add(name)
+    return found
+
+
+def prune_changes(tx: Transaction) -> None:
+    """Forget changes that every process knows of; one that does not reads everything."""
+    tx.run("prune_changes", before=version(tx) - _KEPT_CHANGES)
+
+
+class LimitBook:
+    """Some of the limits. Others may read it while one changes it.
+
+    Args:
+        chosen: which; all that it says True to.
+    """
+
+    def __init__(self, chosen: Callable[[Limit], bool] = lambda limit: True) -> None:
+        self._chosen = chosen
+        self._by_id: dict[int, Limit] = {}
+        self._by_part: dict[tuple[str, ...], tuple[Limit, ...]] = {}
+
+    def __iter__(self) -> Iterator[Limit]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, limit_id: int) -> Limit | None:
+        """The limit of an id."""
+        return self._by_id.get(limit_id)
+
+    def read(self, tx: Transaction) -> None:
+        """Read all limits."""
+        by_id: dict[int, Limit] = {}
+        by_part: dict[tuple[str, ...], list[Limit]] = {}
+        subjects: dict[str, Subject] = {}
+        for limit in (_limit(row, subjects) for row in tx.run("limits")):
+            if self._chosen(limit):
+                by_id[limit.id] = limit
+                by_part.setdefault(_place(limit), []).append(limit)
+        self._by_id = by_id
+        self._by_part = {part: tuple(limits) for part, limits in by_part.items()}
+
+    def read_again(self, tx: Transaction, ids: Iterable[str]) -> None:
+        """Read those that have changed."""
+        for limit_id in map(int, ids):
+            if known := self._by_id.pop(limit_id, None):
+                place = _place(known)
+                self._by_part[place] = tuple(limit for limit in self._by_part[place] if limit is not known)
+            for limit in (_limit(row, {}) for row in tx.run("limit", of=limit_id)):
+                if self._chosen(limit):
+                    self._by_id[limit.id] = limit
+                    self._by_part[_place(limit)] = (*self._by_part.get(_place(limit), ()), limit)
+
+    def bearing(self, payer: Payer) -> list[tuple[Limit, str]]:
+        """The limits that bear on a call, and whose balance it moves of each."""
+        if not self._by_id:
+            return []
+        places = [
+            ("key", payer.key_id), ("user", payer.user_id, payer.tenant), ("user", "*", payer.tenant),
+            ("tenant", payer.tenant), *(("model", name) for name in payer.names), ("global",),
+        ]  # fmt: skip
+        found = {limit.id: limit for place in places for limit in self._by_part.get(place, ())}
+        return [(limit, whose) for limit in found.values() if (whose := limit.subject.instance(payer)) is not None]
+
+
+def _limit(row: tuple[Any, ...], subjects: dict[str, Subject]) -> Limit:
+    subject = subjects.get(row[1]) or subjects.setdefault(row[1], Subject.parse(row[1]))
+    return Limit(row[0], subject, *row[2:])
+
+
+def _place(limit: Limit) -> tuple[str, ...]:
+    return min(limit.subject.parts, key=lambda part: _SELECTIVE.index(part[0]))
+
+
+def update(book: LimitBook, tx: Transaction, known: int | None) -> int:
+    """Bring a book up to date; the version that it then has.
+
+    Args:
+        known: the version that it has; None for none.
+    """
+    now = version(tx)
+    if known != now:
+        told: Mapping[str, set[str]] | None = None if known is None else changes(tx, known, now)
+        if told is None:
+            book.read(tx)
+        else:
+            book.read_again(tx, told.get("limit", ()))
+    return now
