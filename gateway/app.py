@@ -14,7 +14,7 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import summary
 from gateway.api import docs, errors, health, hooks, inference, openai
 from gateway.api import metrics as metrics_api
-from gateway.auth.static_keys import StaticKeys
+from gateway.auth.keys import Keys
 from gateway.cache import responses
 from gateway.cache.responses import ResponseCache
 from gateway.config import ConfigError, Settings, snapshot
@@ -22,6 +22,7 @@ from gateway.config.schema import OFFLINE
 from gateway.config.vendors import VENDORS
 from gateway.errors import GatewayError
 from gateway.model import State
+from gateway.policy.directory import Directory
 from gateway.providers import registry
 from gateway.providers.base import Provider
 from gateway.routing.router import Router
@@ -35,7 +36,7 @@ from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
 from gateway.telemetry.sums import Sums
 
-LEDGER, KEEPER = "ledger", "keeper"  # among the application's extensions
+LEDGER, KEEPER, DIRECTORY = "ledger", "keeper", "directory"  # among the application's extensions
 
 
 def create_app(settings: Settings) -> Flask:
@@ -86,7 +87,9 @@ def create_app(settings: Settings) -> Flask:
 
     LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))
     metrics.init_app(app)
-    hooks.install(app, settings, StaticKeys(settings.api_keys), metrics)
+    directory = Directory(ledger.read)
+    app.extensions[DIRECTORY] = directory
+    hooks.install(app, settings, Keys(settings.api_keys, directory.key), metrics)
     errors.install(app)
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))

@@ -23,10 +23,21 @@ NANO_PER_USD = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking: the tenant that pays and the key that was shown."""
+    """Who is asking: the tenant that pays and the key that was shown.
+
+    Attributes:
+        role: `client`, or `admin` of the tenant.
+        models: the names that it may ask for; None for all.
+    """
 
     tenant: str
     key_id: str
+    role: str = "client"
+    models: frozenset[str] | None = None
+
+    def may_ask(self, *names: str) -> bool:
+        """Whether it may ask for a model that has these names."""
+        return self.models is None or not self.models.isdisjoint(names)
 
 
 @dataclass(frozen=True, slots=True)

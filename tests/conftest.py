@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from gateway.app import LEDGER, create_app
+from gateway.app import DIRECTORY, LEDGER, create_app
 from gateway.config import Settings, load
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.fakes.upstream import Upstream
@@ -66,6 +66,7 @@ def make_app(make_settings: Callable[..., Settings], ledger_file: Path) -> Itera
 
     yield make
     for app in made:
+        app.extensions[DIRECTORY].close()
         app.extensions[LEDGER].close()
 
 

@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 
 from gateway.api.body import close_if_unread
 from gateway.api.client_address import client_address
-from gateway.auth.static_keys import StaticKeys
+from gateway.auth.keys import Keys
 from gateway.concurrency import give_way
 from gateway.config import Secret, Settings
 from gateway.config.settings import Network
@@ -35,7 +35,7 @@ _SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-affinit
 _LONGEST_LABEL = 256  # characters of a header that go into the log
 
 
-def install(app: Flask, settings: Settings, keys: StaticKeys, metrics: Metrics) -> None:
+def install(app: Flask, settings: Settings, keys: Keys, metrics: Metrics) -> None:
     """Put the hooks around `app`.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from gateway.api.asking import answer
 from gateway.api.body import read_json
 from gateway.api.openapi import ASKS_A_MODEL, describe
-from gateway.errors import ModelNotFound
+from gateway.errors import ModelNotAllowed, ModelNotFound
 from gateway.model import ModelRequest
 from gateway.routing.router import Router
 from gateway.schemas import openai as dialect
@@ -53,18 +53,23 @@ def blueprint(inference: Inference, router: Router, max_body_bytes: int) -> Blue
     @routes.get("/models")
     @describe("List the models", answer=answers.ModelListSchema)
     def models() -> dict[str, Any]:
-        return {"object": "list", "data": [_model(name) for name in router.names()]}
+        return {"object": "list", "data": [_model(name) for name in router.names() if _allowed(name)]}
 
     @routes.get("/models/<path:model>")
     @describe(
         "Look a model up",
         answer=answers.ModelSchema,
         parameters=[{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}],
-        errors=[ModelNotFound],
+        errors=[ModelNotAllowed, ModelNotFound],
     )
     def model(model: str) -> dict[str, Any]:
+        if not _allowed(model):
+            raise ModelNotAllowed(param="model")
         router.candidates(model)
         return _model(model)
+
+    def _allowed(name: str) -> bool:
+        return g.caller.models is None or bool(g.caller.may_ask(*router.asked_for(name)))
 
     return routes
 

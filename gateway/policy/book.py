@@ -77,19 +77,19 @@ class LimitBook:
         self._by_part = {part: tuple(limits) for part, limits in by_part.items()}
 
     def read_again(self, tx: Transaction, ids: Iterable[str]) -> None:
-        """Read those that have changed."""
+        """Read those that have changed; each is replaced at once."""
         for limit_id in map(int, ids):
-            if known := self._by_id.pop(limit_id, None):
+            read = [limit for row in tx.run("limit", of=limit_id) if self._chosen(limit := _limit(row, {}))]
+            for known in read or filter(None, [self._by_id.get(limit_id)]):
                 place = _place(known)
-                self._by_part[place] = tuple(limit for limit in self._by_part[place] if limit is not known)
-            for limit in (_limit(row, {}) for row in tx.run("limit", of=limit_id)):
-                if self._chosen(limit):
-                    self._by_id[limit.id] = limit
-                    self._by_part[_place(limit)] = (*self._by_part.get(_place(limit), ()), limit)
+                others = [limit for limit in self._by_part.get(place, ()) if limit.id != limit_id]
+                self._by_part[place] = (*others, *read)
+            self._by_id.pop(limit_id, None)
+            self._by_id.update((limit.id, limit) for limit in read)
 
     def bearing(self, payer: Payer) -> list[tuple[Limit, str]]:
         """The limits that bear on a call, and whose balance it moves of each."""
-        if not self._by_id:
+        if not self._by_part:
             return []
         places = [
             ("key", payer.key_id), ("user", payer.user_id, payer.tenant), ("user", "*", payer.tenant),

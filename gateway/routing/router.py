@@ -92,6 +92,14 @@ class Router:
             found += [replace(candidate, names=(name, *candidate.names)) for candidate in others]
         return found
 
+    def asked_for(self, name: str | None) -> tuple[str, ...]:
+        """The names under which a key may be allowed what asks for `name`, whether there is such a model or not."""
+        name = name or self._default
+        try:
+            return name, *self.candidates(name)[0].names
+        except ModelNotFound:
+            return (name,)
+
     def strict(self, name: str | None) -> bool:
         """Whether requests for `name` may only have fields that their dialect documents."""
         model = self._models.get(name or self._default)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from gateway.cache.responses import ResponseCache, Slot
 from gateway.concurrency import Task
-from gateway.errors import GatewayError, InvalidField, StaleConnection
+from gateway.errors import GatewayError, InvalidField, ModelNotAllowed, StaleConnection
 from gateway.model import Answer, Completion
 from gateway.providers.base import Provider
 from gateway.routing.router import MOST_ATTEMPTS, Candidate, Router
@@ -75,6 +75,8 @@ class Inference:
         request, record = exchange.request, exchange.record
         record.user_id, record.requested_model = request.user_id, request.model and request.model[:256]
         record.stream = request.stream
+        if exchange.caller.models is not None and not exchange.caller.may_ask(*self._router.asked_for(request.model)):
+            raise ModelNotAllowed(param="model")
         candidates = self._router.candidates(request.model)
         if request.unknown and self._router.strict(request.model):
             name = request.unknown[0][:64]

@@ -21,7 +21,7 @@ LAYERS = (
     {"app"},
     {"api", "cli"},
     {"services", "schemas"},
-    {"auth", "admission", "routing", "accounting", "cache"},
+    {"auth", "routing", "accounting", "cache"},
     {"policy"},
     {"providers", "stores"},
     {"telemetry"},

@@ -1,0 +1,111 @@
+"""Every way a request can fail, in one tree. Each class says its status, its code and whether another
+attempt at the same target or the next one can help; the message is written for the client to read.
+
+    GatewayError                 500 internal_error
+    ├── InvalidRequest           400 the request as a whole: invalid_json, json_too_deep, duplicate_key, ...
+    ├── InvalidField             400 one field of its body: invalid_type, invalid_value, missing_required_parameter, ...
+    ├── Unauthorized             401 invalid_api_key
+    ├── ModelNotAllowed          403 model_not_allowed: whether there is such a model or not
+    ├── NotFound                 404 not_found
+    │   └── ModelNotFound        404 model_not_found
+    ├── MethodNotAllowed         405 method_not_allowed
+    ├── RequestTooLarge          413 request_too_large
+    ├── RequestTimeout           408 request_timeout
+    ├── UnsupportedMediaType     415 unsupported_media_type
+    ├── InvalidHttp              400 invalid_http: the framing, before there is a request
+    │   ├── UriTooLong           414 uri_too_long
+    │   ├── UnsupportedExpectation     417 unsupported_expectation
+    │   ├── HeadersTooLarge      431 headers_too_large
+    │   └── UnsupportedTransferCoding  501 unsupported_transfer_coding
+    ├── RateLimited              429 rate_limit_exceeded
+    ├── InsufficientQuota        429 insufficient_quota: a limit is spent
+    ├── BudgetHeld               429 budget_held: calls in flight hold what is left of it
+    ├── LedgerUnavailable        503 ledger_unavailable
+    ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
+    ├── UpstreamError            502 upstream_error
+    │   ├── ProviderFailed       502 it said so itself, with a 5xx or a 429
+    │   ├── CredentialRefused    502 the gateway's own, which only its operator can mend
+    │   ├── AnswerTooLarge       502 more than the gateway takes; bought all the same
+    │   ├── UpstreamUnreachable  502 not connected: nothing was sent
+    │   └── StaleConnection      502 a kept-alive connection ended before one byte of response
+    ├── UpstreamTimeout          504 upstream_timeout
+    │   └── ConnectTimeout       504 not connected in time: nothing was sent
+    ├── ClientLeft               499 client_left: nobody is told
+    └── CutOff                   503 cut_off: by a stop that could not wait longer
+"""
+
+from __future__ import annotations
+
+from gateway.errors.base import (
+    GatewayError,
+)
+from gateway.errors.framing import (
+    HeadersTooLarge,
+    InvalidHttp,
+    UnsupportedExpectation,
+    UnsupportedTransferCoding,
+    UriTooLong,
+)
+from gateway.errors.requests import (
+    BudgetHeld,
+    InsufficientQuota,
+    InvalidField,
+    InvalidRequest,
+    LedgerUnavailable,
+    MethodNotAllowed,
+    ModelNotAllowed,
+    ModelNotFound,
+    NotFound,
+    RateLimited,
+    RequestTimeout,
+    RequestTooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from gateway.errors.upstream import (
+    AnswerTooLarge,
+    ClientLeft,
+    ConnectTimeout,
+    CredentialRefused,
+    CutOff,
+    ProviderFailed,
+    ProviderRefused,
+    StaleConnection,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+__all__ = [
+    "AnswerTooLarge",
+    "BudgetHeld",
+    "ClientLeft",
+    "ConnectTimeout",
+    "CredentialRefused",
+    "CutOff",
+    "GatewayError",
+    "HeadersTooLarge",
+    "InsufficientQuota",
+    "InvalidField",
+    "InvalidHttp",
+    "InvalidRequest",
+    "LedgerUnavailable",
+    "MethodNotAllowed",
+    "ModelNotAllowed",
+    "ModelNotFound",
+    "NotFound",
+    "ProviderFailed",
+    "ProviderRefused",
+    "RateLimited",
+    "RequestTimeout",
+    "RequestTooLarge",
+    "StaleConnection",
+    "Unauthorized",
+    "UnsupportedExpectation",
+    "UnsupportedMediaType",
+    "UnsupportedTransferCoding",
+    "UpstreamError",
+    "UpstreamTimeout",
+    "UpstreamUnreachable",
+    "UriTooLong",
+]

@@ -1,0 +1,95 @@
+"""What became of a call of a provider."""
+
+from __future__ import annotations
+
+from gateway.errors.base import GatewayError
+
+
+class ProviderRefused(GatewayError):
+    """The provider's own 4xx about the request, passed on byte for byte.
+
+    Args:
+        status: the provider's status, one of `statuses`.
+        body: the provider's JSON body, or None where it has none that can be passed on.
+    """
+
+    # 401, 402 and 403 speak of the gateway's own account, 429 of its quota.
+    statuses = frozenset({400, 404, 409, 413, 415, 422})
+    type = "invalid_request_error"
+    code = "provider_refused"
+
+    def __init__(self, status: int, body: bytes | None = None) -> None:
+        super().__init__(f"The provider refused the request with status {status}, for a reason that is not JSON.")
+        self.status = status
+        self.body = body
+
+
+class UpstreamError(GatewayError):
+    status = 502
+    code = "upstream_error"
+    retryable = True
+    may_be_billed = True
+
+
+class ProviderFailed(UpstreamError):
+    may_be_billed = False
+
+
+class CredentialRefused(UpstreamError):
+    may_be_billed = False
+    client_may_retry: bool | None = False
+
+
+class AnswerTooLarge(UpstreamError):
+    """Not retried: it would be as large again."""
+
+    retryable = False
+    client_may_retry: bool | None = False
+
+
+class UpstreamUnreachable(UpstreamError):
+    may_be_billed = False
+
+
+class StaleConnection(UpstreamError):
+    pass
+
+
+class UpstreamTimeout(GatewayError):
+    """No (whole) answer in time. Not retried: the provider may have done, and billed, the work."""
+
+    status = 504
+    code = "upstream_timeout"
+    may_be_billed = True
+    client_may_retry: bool | None = False
+
+
+class ConnectTimeout(UpstreamTimeout):
+    may_be_billed = False
+    retryable = True
+    client_may_retry = None
+
+
+class ClientLeft(GatewayError):
+    """The client closed its connection. The status is nginx's, for the log alone.
+
+    Args:
+        may_be_billed: False where the provider had not been sent anything yet.
+    """
+
+    status = 499
+    code = "client_left"
+    type = "invalid_request_error"
+    default_message = "The client closed the connection before the answer was there."
+
+    def __init__(self, may_be_billed: bool = True) -> None:
+        super().__init__()
+        self.may_be_billed = may_be_billed
+
+
+class CutOff(GatewayError):
+    """The gateway stopped before the answer was there; the connection ends, and the code is for the log alone."""
+
+    status = 503
+    code = "cut_off"
+    default_message = "The gateway stopped before the answer was there."
