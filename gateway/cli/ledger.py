@@ -1,26 +1,16 @@
-"""Commands on the ledger; they need the stores and nothing else."""
+"""Commands on limits and usage."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from gateway.accounting import reports
 from gateway.cli.listing import listed, with_format
-from gateway.config.environment import read_environment
-from gateway.config.settings import Mistakes
+from gateway.cli.stores import read, understood, write
 from gateway.policy.limits import MODES, Misspelt, Subject
-from gateway.stores import StoreError
-from gateway.stores.ledger import Operation, Transaction
-from gateway.stores.ledger.sqlite import SqliteDatabase
-
-T = TypeVar("T")
 
 _LIMIT_COLUMNS = ("subject", "user", "unit", "period", "mode", "limit", "spent", "held", "reset")
 
@@ -47,7 +37,7 @@ def set_limit(subject: str, rate: str, value: str, mode: str | None) -> None:
     It is in force at once, in every worker; a limit of a calendar period, or in total, begins with what has been used
     in it. One that is changed keeps its mode unless another is given.
     """
-    standing = _write(lambda tx: reports.set_limit(tx, subject, rate, value, mode), make=True)
+    standing = write(lambda tx: reports.set_limit(tx, subject, rate, value, mode), make=True)
     limit = standing.limit
     said = f"{limit.subject.text} {rate}: {limit.write(limit.value)}, {limit.mode}; {limit.write(standing.spent)} spent"
     if not standing.spent and not standing.held:
@@ -64,9 +54,9 @@ def list_limits(subject: str | None, form: str) -> None:
     A limit for each user is shown for the user who has used most of it; with SUBJECT, that subject's limits are listed,
     and such a one for every user, or for the one that SUBJECT names.
     """
-    found = _read(lambda tx: list(reports.standings(tx)))
+    found = read(lambda tx: list(reports.standings(tx)))
     if subject:
-        whose = _understood(lambda: Subject.parse(subject).text)
+        whose = understood(lambda: Subject.parse(subject).text)
         found = [one for one in found if whose in (one.limit.subject.text, one.limit.subject.named(one.user))]
     else:
         nearest: dict[int, reports.Standing] = {}
@@ -96,7 +86,7 @@ def list_limits(subject: str | None, form: str) -> None:
 @click.argument("rate", metavar="UNIT/PERIOD")
 def remove_limit(subject: str, rate: str) -> None:
     """Remove a limit."""
-    if not _write(lambda tx: reports.remove_limit(tx, subject, rate)):
+    if not write(lambda tx: reports.remove_limit(tx, subject, rate)):
         raise click.ClickException(f"there is no limit {subject} {rate}; 'gateway limits list' shows all")
 
 
@@ -112,8 +102,8 @@ def usage(by: str, since: str, tenant: str, form: str) -> None:
     Whole days of UTC. A request counts once, by model and by provider once for each call that was made for it; errors
     are calls that brought no whole answer; held_usd is held by calls in flight.
     """
-    first = _understood(lambda: _first_day(since))
-    rows = _read(lambda tx: reports.usage(tx, by, first, tenant))
+    first = understood(lambda: _first_day(since))
+    rows = read(lambda tx: reports.usage(tx, by, first, tenant))
     click.echo(listed(rows, (by, *reports.COLUMNS), form))
 
 
@@ -125,48 +115,3 @@ def _first_day(since: str) -> str:
         return date.fromisoformat(since).isoformat()
     except ValueError:
         raise Misspelt(f"{since!r} is no day: write 30d, 4w or 2026-11-01") from None
-
-
-def _understood(parse: Callable[[], T]) -> T:
-    try:
-        return parse()
-    except Misspelt as error:
-        raise click.UsageError(str(error)) from None
-
-
-def _read(work: Callable[[Transaction], T]) -> T:
-    return _on_the_ledger(lambda database: database.read(work))
-
-
-def _write(operation: Operation, make: bool = False) -> Any:
-    def write(database: SqliteDatabase) -> Any:
-        outcome = database.transact([operation])[0]
-        if outcome.error:
-            raise outcome.error
-        return outcome.result
-
-    return _on_the_ledger(write, make)
-
-
-def _on_the_ledger(work: Callable[[SqliteDatabase], T], make: bool = False) -> T:
-    """Do work on the ledger of DATA_DIR, which is made only where `make` says so."""
-    mistakes = Mistakes()
-    variables = read_environment(os.environ, Path(".env"), mistakes)
-    if mistakes.lines:
-        raise click.ClickException("; ".join(mistakes.lines))
-    directory = Path(variables.get("DATA_DIR", "data"))
-    database = SqliteDatabase(directory)
-    there = database.exists()
-    if not there and not make:
-        raise click.ClickException(
-            f"there is no ledger in {directory.resolve()}: run this where the service runs, or with its DATA_DIR"
-        )
-    try:
-        database.prepare()
-        if not there:
-            click.echo(f"made a new ledger in {directory.resolve()}: is it the service's DATA_DIR?", err=True)
-        return _understood(lambda: work(database))
-    except StoreError as error:
-        raise click.ClickException(str(error)) from None
-    finally:
-        database.close()

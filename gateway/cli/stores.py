@@ -1,0 +1,69 @@
+"""How commands reach the stores; they need those and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gateway.config.environment import read_environment
+from gateway.config.settings import Mistakes
+from gateway.policy.keys import Refused
+from gateway.policy.limits import Misspelt
+from gateway.stores import StoreError
+from gateway.stores.ledger import Operation, Transaction
+from gateway.stores.ledger.sqlite import SqliteDatabase
+
+T = TypeVar("T")
+
+
+def understood(parse: Callable[[], T]) -> T:
+    """What `parse` returns; where it finds a mistake, that is wrong usage."""
+    try:
+        return parse()
+    except Misspelt as error:
+        raise click.UsageError(str(error)) from None
+
+
+def read(work: Callable[[Transaction], T]) -> T:
+    """Do work that only reads."""
+    return _on_the_ledger(lambda database: database.read(work))
+
+
+def write(operation: Operation, make: bool = False) -> Any:
+    """Do work in a transaction, of a ledger that is made first where `make` says so."""
+
+    def commit(database: SqliteDatabase) -> Any:
+        outcome = database.transact([operation])[0]
+        if outcome.error:
+            raise outcome.error
+        return outcome.result
+
+    return _on_the_ledger(commit, make)
+
+
+def _on_the_ledger(work: Callable[[SqliteDatabase], T], make: bool = False) -> T:
+    """Do work on the ledger of DATA_DIR, which is made only where `make` says so."""
+    mistakes = Mistakes()
+    variables = read_environment(os.environ, Path(".env"), mistakes)
+    if mistakes.lines:
+        raise click.ClickException("; ".join(mistakes.lines))
+    directory = Path(variables.get("DATA_DIR", "data"))
+    database = SqliteDatabase(directory)
+    there = database.exists()
+    if not there and not make:
+        raise click.ClickException(
+            f"there is no ledger in {directory.resolve()}: run this where the service runs, or with its DATA_DIR"
+        )
+    try:
+        database.prepare()
+        if not there:
+            click.echo(f"made a new ledger in {directory.resolve()}: is it the service's DATA_DIR?", err=True)
+        return understood(lambda: work(database))
+    except (StoreError, Refused) as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        database.close()
