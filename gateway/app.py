@@ -12,8 +12,10 @@ from gateway.accounting.costs import Costs
 from gateway.accounting.keeper import Keeper
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import summary
-from gateway.api import docs, errors, health, hooks, inference, openai
+from gateway.admission.limiter import Limiter
+from gateway.api import docs, errors, health, hooks, inference, openai, usage
 from gateway.api import metrics as metrics_api
+from gateway.auth.guesses import Guesses
 from gateway.auth.keys import Keys
 from gateway.cache import responses
 from gateway.cache.responses import ResponseCache
@@ -26,17 +28,20 @@ from gateway.policy.directory import Directory
 from gateway.providers import registry
 from gateway.providers.base import Provider
 from gateway.routing.router import Router
-from gateway.services.books import Books
+from gateway.services.books import Books, tell_overrun
 from gateway.services.health import Health
+from gateway.services.holds import Holds
 from gateway.services.inference import Inference
+from gateway.services.standings import Standings
 from gateway.stores import StoreError
+from gateway.stores.counters.local import LocalCounters
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from gateway.stores.owners import Owners
 from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
 from gateway.telemetry.sums import Sums
 
-LEDGER, KEEPER, DIRECTORY = "ledger", "keeper", "directory"  # among the application's extensions
+LEDGER, COUNTERS, DIRECTORY, KEEPER = "ledger", "counters", "directory", "keeper"  # among the application's extensions
 
 
 def create_app(settings: Settings) -> Flask:
@@ -67,6 +72,10 @@ def create_app(settings: Settings) -> Flask:
         checks["cache"] = "ok"
     state = Health(checks)
     ledger = _ledger(settings, metrics, state)
+    directory = Directory(ledger.read)
+    counters = LocalCounters()
+    limiter = Limiter(counters, directory.limits, tell_overrun)
+    holds = Holds(limiter, ledger, settings.help_url, metrics.limit_refused)
     costs = Costs(settings, catalogue, metrics.unpriced)
     caps = {name: model.max_output_tokens for name, model in settings.models.items() if model.max_output_tokens}
     providers = registry.build(settings.providers, counter.count, counter.count_prompt)
@@ -80,20 +89,21 @@ def create_app(settings: Settings) -> Flask:
             failed=lambda: metrics.degraded("cache"),
             state=state.cache,
         ),
-        Books(ledger, Bounds(caps, costs.window, counter), costs, counter, metrics, state, settings.log_prompts),
+        Books(ledger, holds, Bounds(caps, costs.window, counter), costs, counter, metrics, state, settings.log_prompts),
     )
     app.extensions[LEDGER] = ledger
+    app.extensions[COUNTERS] = counters
+    app.extensions[DIRECTORY] = directory
     app.extensions[KEEPER] = Keeper(ledger, settings.keep_days, failed=lambda: state.ledger(works=False))
 
     LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))
     metrics.init_app(app)
-    directory = Directory(ledger.read)
-    app.extensions[DIRECTORY] = directory
-    hooks.install(app, settings, Keys(settings.api_keys, directory.key), metrics)
+    hooks.install(app, settings, Keys(settings.api_keys, directory.key), Guesses(counters), metrics)
     errors.install(app)
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
     app.register_blueprint(openai.blueprint(service, router, settings.max_body_bytes))
+    app.register_blueprint(usage.blueprint(Standings(ledger, counters, directory)))
     app.register_blueprint(metrics_api.blueprint(metrics))
     app.register_blueprint(docs.blueprint())
     return app

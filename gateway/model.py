@@ -19,6 +19,7 @@ _CAPS: Mapping[Operation, tuple[str, ...]] = {
 }
 
 NANO_PER_USD = 1_000_000_000
+HEADED = ("requests", "tokens")  # the units of limits that have headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,28 @@ class Answer:
     cost_nano: int | None
     target: Target
     cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How a limit stands for a call that it bears on, as the `x-ratelimit` headers tell it.
+
+    Attributes:
+        unit: one of HEADED.
+        used: by others, held or spent.
+        taken: by the call.
+        resets: seconds until nothing that counts now counts any more; None for never.
+    """
+
+    unit: str
+    limit: int
+    used: int
+    taken: int
+    resets: float | None
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit - self.used - self.taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import orjson
 from gateway.accounting.prices import Price
 from gateway.accounting.tokens import TokenCounter
 from gateway.errors import InvalidField
-from gateway.model import ModelRequest, Target, Usage
+from gateway.model import ModelRequest, Rate, Target, Usage
 
 # What templates add: system prompts of their own (gpt-oss 90 tokens, Llama 30), the frame of a message (4), and for
 # tools up to 700 (Anthropic's documentation: 346 to 735).
@@ -55,6 +55,7 @@ class Bound:
         cap: tokens of each choice that the provider must be told; None where it may be sent as asked.
         flaw: why this is no true bound, to be raised where one is needed; None where it is one.
         strict: a hard limit bears on the call.
+        rates: how the limits stand that it is held of.
     """
 
     prompt_tokens: int
@@ -63,6 +64,7 @@ class Bound:
     cap: int | None = None
     flaw: InvalidField | None = None
     strict: bool = False
+    rates: tuple[Rate, ...] = ()
 
     @property
     def tokens(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +17,12 @@ import orjson
 from gateway.accounting.balances import add, balance, counted, has_room, limits
 from gateway.accounting.bounds import Bound
 from gateway.errors import CutOff, InvalidField
-from gateway.model import Usage
-from gateway.policy.limits import Limit, Payer
+from gateway.model import Rate, Usage
+from gateway.policy.limits import Limit, Payer, typical
+from gateway.policy.refusals import Shortage
 from gateway.stores.ledger import Refusal, Transaction
 
-# What a `firm` limit holds: this share of such calls lately settled took no more. With fewer of them, the bound.
-_QUANTILE = 0.95
-_FEWEST = 8
+_NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +62,9 @@ class Unbounded(Refusal):
 class Refused(Refusal):
     """A limit has no room for a call."""
 
-    def __init__(self, limit: Limit, instance: str, spent: int, held: int, amount: int, resets: int | None) -> None:
-        super().__init__(limit.subject.text)
-        self.limit, self.instance = limit, instance
-        self.spent, self.held, self.amount, self.resets = spent, held, amount, resets
-
-    @property
-    def only_held(self) -> bool:
-        """Whether there was room but for calls in flight."""
-        return self.spent + self.amount <= self.limit.value
+    def __init__(self, shortage: Shortage) -> None:
+        super().__init__(shortage.limit.subject.text)
+        self.shortage = shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +88,7 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
     """
     bearing = limits(tx).bearing(claim.payer)
     bound = claim.capped if _is_strict(bearing, claim) else claim.asked
-    moves, refused = [], []
+    moves, refused, rates = [], [], []
     for limit, instance in bearing:
         requests = 1 if limit.subject.names_a_fallback(claim.payer) else claim.requests
         amount = counted(limit.unit, requests, bound.tokens, bound.nano)
@@ -104,10 +97,12 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         spent, held = balance(tx, limit, instance, now_ns)
         if limit.mode != "soft" and amount and spent + held + amount > limit.value:
             resets = has_room(tx, limit, instance, amount, now_ns)
-            refused.append(Refused(limit, instance, spent, held, amount, resets))
+            refused.append(Shortage(limit, instance, spent, held, amount, resets))
         moves.append((limit, instance, amount))
+        if limit.headed:
+            rates.append(_rate(limit, spent + held, amount, now_ns))
     if refused:
-        raise max(refused, key=_lasting)
+        raise Refused(max(refused, key=_lasting))
     if tx.run("settled", call=claim.call_id, number=claim.attempt):  # its hold could never be settled
         raise LookupError(f"call {claim.call_id}, attempt {claim.attempt}: it is settled already")
     noted = [
@@ -127,7 +122,7 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         facts=orjson.dumps(dict(claim.facts)).decode(),
         moves=orjson.dumps(noted).decode(),
     )
-    return bound
+    return replace(bound, rates=tuple(rates)) if rates else bound
 
 
 def settle(
@@ -224,9 +219,14 @@ def _is_strict(bearing: Iterable[tuple[Limit, str]], claim: Claim) -> bool:
     return strict
 
 
-def _lasting(refused: Refused) -> tuple[bool, float]:
+def _lasting(shortage: Shortage) -> tuple[bool, float]:
     """How long a limit refuses: whoever is told to try again is not to be told of the next limit then."""
-    return not refused.only_held, math.inf if refused.resets is None else refused.resets
+    return not shortage.only_held, math.inf if shortage.resets is None else shortage.resets
+
+
+def _rate(limit: Limit, used: int, amount: int, now_ns: int) -> Rate:
+    resets = limit.resets(now_ns)
+    return Rate(limit.unit, limit.value, used, amount, None if resets is None else resets - now_ns / _NANOSECONDS)
 
 
 def _learnt(tx: Transaction, claim: Claim, unit: str, bound: int) -> int:
@@ -235,8 +235,6 @@ def _learnt(tx: Transaction, claim: Claim, unit: str, bound: int) -> int:
         return bound
     facts = claim.facts
     rows = tx.run("lately", of_key=facts["key_id"], of_provider=facts["provider"], of_model=facts["model"])
-    taken = sorted(row[0 if unit == "usd" else 1] for row in rows if row[0] is not None or unit != "usd")
-    if len(taken) < _FEWEST:
-        return bound
-    found: int = taken[math.ceil(_QUANTILE * len(taken)) - 1]
-    return found
+    column = 0 if unit == "usd" else 1
+    found = typical(row[column] for row in rows if row[column] is not None)
+    return bound if found is None else found

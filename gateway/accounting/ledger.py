@@ -15,10 +15,10 @@ from gateway.accounting import entries
 from gateway.accounting.balances import counted
 from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Claim, Overrun, Refused, Unbounded
-from gateway.accounting.refusals import refusal
 from gateway.concurrency import off_the_loop
 from gateway.errors import LedgerUnavailable
 from gateway.model import Usage
+from gateway.policy.refusals import refusal
 from gateway.stores import StoreError
 from gateway.stores.group_commit import GroupCommit
 from gateway.stores.ledger import Database, Operation, Transaction
@@ -86,16 +86,15 @@ class Ledger:
         try:
             return self._hold(claim)
         except Refused as refused:
-            without_prompt = replace(claim.capped, prompt_tokens=1)
-            least = counted(refused.limit.unit, claim.requests, without_prompt.tokens, without_prompt.nano)
-            might_fit = refused.limit.mode == "hard" and refused.spent + refused.held + least <= refused.limit.value
-            bound = exactly() if might_fit else None
+            shortage, without_prompt = refused.shortage, replace(claim.capped, prompt_tokens=1)
+            least = counted(shortage.limit.unit, claim.requests, without_prompt.tokens, without_prompt.nano)
+            bound = exactly() if shortage.limit.mode == "hard" and shortage.has_room_for(least) else None
             if bound is None:
-                raise refusal(refused, self._help_url) from None
+                raise refusal(shortage, self._help_url) from None
         try:
             return self._hold(replace(claim, capped=bound))
         except Refused as refused:
-            raise refusal(refused, self._help_url) from None
+            raise refusal(refused.shortage, self._help_url) from None
 
     def settle(
         self, call_id: str, attempt: int, usage: Usage, cost: int | None, ending: Mapping[str, Any]

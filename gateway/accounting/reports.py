@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ import orjson
 from gateway.accounting.balances import begin, counting, limits
 from gateway.model import usd
 from gateway.policy.book import changed
-from gateway.policy.limits import MODES, Limit, Subject, parse_rate, parse_value
+from gateway.policy.limits import MODES, Limit, Subject, Whom, parse_rate, parse_value
 from gateway.stores.ledger import Transaction
 from gateway.telemetry.sums import Budget, Sums, Total
 
@@ -35,6 +34,14 @@ class Standing:
     spent: int
     held: int
     reset: str | None
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit.value - self.spent - self.held)
+
+    def order(self) -> tuple[str, ...]:
+        """By subject, unit, period and user."""
+        return self.limit.subject.text, self.limit.unit, self.limit.period, self.user
 
 
 def usage(tx: Transaction, by: str, since: str, tenant: str = "") -> list[dict[str, Any]]:
@@ -60,8 +67,9 @@ def usage(tx: Transaction, by: str, since: str, tenant: str = "") -> list[dict[s
     return lines
 
 
-def standings(tx: Transaction) -> Iterator[Standing]:
-    """Every limit, and what counts against it now; where it is for each user, of every user that has used something."""
+def standings(tx: Transaction) -> list[Standing]:
+    """Every limit that counts in the ledger, and what counts against it now; where it is for each user, of every user
+    that has used something."""
     now = time.time_ns()
     balances: dict[int, dict[str, list[int]]] = {}
     in_force = limits(tx)
@@ -70,9 +78,20 @@ def standings(tx: Transaction) -> Iterator[Standing]:
         if start in counts.get(limit_id, ()):
             sums = balances.setdefault(limit_id, {}).setdefault(instance, [0, 0])
             sums[0], sums[1] = sums[0] + spent, sums[1] + held
-    for limit in sorted(in_force, key=lambda limit: (limit.subject.text, limit.unit, limit.period)):
-        for instance, (spent, held) in sorted(balances.get(limit.id, {"": [0, 0]}).items()):
-            yield Standing(limit, instance, spent, held, limit.reset(now))
+    return [
+        Standing(limit, user, spent, held, limit.reset(now))
+        for limit in in_force
+        for user, (spent, held) in balances.get(limit.id, {"": [0, 0]}).items()
+    ]
+
+
+def standings_of(tx: Transaction, whom: Whom) -> list[Standing]:
+    """The limits among them that bear on some calls, as they bear on these."""
+    now = time.time_ns()
+    return [
+        Standing(limit, instance, *counting(tx, limit, instance, now), limit.reset(now))
+        for limit, instance in limits(tx).among(whom)
+    ]
 
 
 def summary(tx: Transaction) -> Sums:
@@ -97,19 +116,16 @@ def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str | 
     """
     unit, period = parse_rate(rate)
     whose, amount = Subject.parse(subject).text, parse_value(value, unit)
-    rated = (whose, unit, period)
-    before = next((limit for limit in limits(tx) if _rated(limit) == rated), None)
-    mode = mode or (before.mode if before else MODES[0])
+    known = tx.run("mode", whose=whose, of_unit=unit, of_period=period)
+    mode = mode or (known[0][0] if known else MODES[0])
     ((limit_id,),) = tx.run("put_limit", subject=whose, unit=unit, period=period, mode=mode, value=amount)
     changed(tx, "limit", limit_id)
-    limit = next(limit for limit in limits(tx) if _rated(limit) == rated)
+    limit = Limit(limit_id, Subject.parse(whose), unit, period, mode, amount)
+    if not limit.in_ledger:
+        return Standing(limit, "", 0, 0, None)
     begin(tx, limit, time.time_ns())
-    found = [standing for standing in standings(tx) if standing.limit is limit]
+    found = [standing for standing in standings(tx) if standing.limit.id == limit_id]
     return Standing(limit, "", sum(one.spent for one in found), sum(one.held for one in found), found[0].reset)
-
-
-def _rated(limit: Limit) -> tuple[str, str, str]:
-    return limit.subject.text, limit.unit, limit.period
 
 
 def remove_limit(tx: Transaction, subject: str, rate: str) -> bool:

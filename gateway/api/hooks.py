@@ -11,6 +11,8 @@ from flask import Flask, Response, g, request
 
 from gateway.api.body import close_if_unread
 from gateway.api.client_address import client_address
+from gateway.api.rates import rate_headers
+from gateway.auth.guesses import Guesses
 from gateway.auth.keys import Keys
 from gateway.concurrency import give_way
 from gateway.config import Secret, Settings
@@ -35,13 +37,14 @@ _SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-affinit
 _LONGEST_LABEL = 256  # characters of a header that go into the log
 
 
-def install(app: Flask, settings: Settings, keys: Keys, metrics: Metrics) -> None:
+def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metrics: Metrics) -> None:
     """Put the hooks around `app`.
 
     Args:
         app: the application.
         settings: whether the metrics have a token and a port of their own, and which proxies are trusted.
         keys: whom to let in.
+        guesses: counts those who are not.
         metrics: counts every request that needs a key.
     """
     metrics_port = str(settings.metrics_port) if settings.metrics_port else None
@@ -64,6 +67,8 @@ def install(app: Flask, settings: Settings, keys: Keys, metrics: Metrics) -> Non
             g.caller = keys.authenticate(shown)
         except Unauthorized:
             metrics.refused("invalid" if shown else "missing")
+            if shown:
+                guesses.count(g.record.client_address)
             raise
         g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
 
@@ -102,6 +107,7 @@ def _finish(response: Response, metrics: Metrics) -> Response:
     response.headers["X-Request-ID"] = record.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.update(rate_headers(record.rates))
     close_if_unread(request, response)
     route = request.url_rule.rule if request.url_rule and request.endpoint not in OPEN else None
     silent = request.path == "/" and request.method == "HEAD"

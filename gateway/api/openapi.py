@@ -27,9 +27,11 @@ from gateway.errors import (
     InvalidField,
     InvalidRequest,
     LedgerUnavailable,
+    ModelNotAllowed,
     ModelNotFound,
     ProviderFailed,
     ProviderRefused,
+    RateLimited,
     RequestTimeout,
     RequestTooLarge,
     Unauthorized,
@@ -37,6 +39,7 @@ from gateway.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
+from gateway.model import HEADED
 from gateway.schemas.answers import ErrorSchema
 from gateway.wire import sse
 
@@ -70,6 +73,15 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "x-gateway-overhead-ms": ("number", "The gateway's own share of the time."),
     "x-gateway-cost-usd": ("number", "What a whole answer cost; absent for a model without a price."),
     "x-gateway-upstream-request-id": ("string", "The provider's own id of the call, if it gave one."),
+    **{
+        f"x-ratelimit-{what}-{unit}": (type_, f"{meaning} of {unit} that has least left; absent where there is none.")
+        for unit in HEADED
+        for what, type_, meaning in (
+            ("limit", "integer", "The limit"),
+            ("remaining", "integer", "What is left of the limit"),
+            ("reset", "string", "When nothing used so far counts any more, as `6m0s`: of the limit"),
+        )
+    },
     "Retry-After": ("integer", "Seconds after which another try may succeed, if known."),
     "x-should-retry": ("boolean", "Whether to try again, where the status alone would mislead; SDKs obey it."),
 }
@@ -77,22 +89,26 @@ _HEADERS: dict[str, tuple[str, str]] = {
 # Headers that tell what a request met on its way.
 _OF_THE_WAY = tuple(name for name in _HEADERS if name.startswith("x-gateway-") and name != "x-gateway-cost-usd")
 
+# Headers that tell how limits stand.
+_OF_LIMITS = tuple(name for name in _HEADERS if name.startswith("x-ratelimit-"))
+
 # Headers of failures, and of which.
 _OF_PROVIDERS = (ProviderRefused, UpstreamError, UpstreamTimeout)
 _OF_FAILURES: dict[str, Callable[[type[GatewayError]], bool]] = {
     **dict.fromkeys(_OF_THE_WAY, lambda error: issubclass(error, _OF_PROVIDERS)),
+    **dict.fromkeys(_OF_LIMITS, lambda error: issubclass(error, (RateLimited, InsufficientQuota, *_OF_PROVIDERS))),
     "Retry-After": lambda error: error.retryable or error.status in (429, 503),
-    "x-should-retry": lambda error: error.client_may_retry is not None,
+    "x-should-retry": lambda error: error is RateLimited or error.client_may_retry is not None,
 }
 
 # What every route that asks a model has in common, whatever its dialect.
 ASKS_A_MODEL: dict[str, Any] = {
     "parameters": ("x-gateway-timeout-ms", "Cache-Control"),
-    "headers": (*_OF_THE_WAY, "x-gateway-cost-usd"),
+    "headers": (*_OF_THE_WAY, "x-gateway-cost-usd", *_OF_LIMITS),
     "errors": (
-        InvalidRequest, InvalidField, ModelNotFound, RequestTimeout, RequestTooLarge, UnsupportedMediaType,
-        InsufficientQuota, BudgetHeld, LedgerUnavailable, ProviderRefused, UpstreamError, ProviderFailed,
-        CredentialRefused, AnswerTooLarge, UpstreamTimeout,
+        InvalidRequest, InvalidField, ModelNotAllowed, ModelNotFound, RequestTimeout, RequestTooLarge,
+        UnsupportedMediaType, RateLimited, InsufficientQuota, BudgetHeld, LedgerUnavailable, ProviderRefused,
+        UpstreamError, ProviderFailed, CredentialRefused, AnswerTooLarge, UpstreamTimeout,
     ),
 }  # fmt: skip
 
@@ -192,7 +208,7 @@ def _operation(endpoint: str, description: _Description) -> dict[str, Any]:
     if endpoint in OPEN:
         operation["security"] = [{}, {"bearer": []}] if endpoint == METRICS else []
     if endpoint not in OPEN or endpoint == METRICS:
-        errors += [Unauthorized, InvalidRequest]  # the latter for two Authorization headers
+        errors += [Unauthorized, InvalidRequest, RateLimited, LedgerUnavailable]  # two headers, guesses, no answer
     responses = operation["responses"] | _failures(errors, description.statuses)
     for response in responses.values():
         response["headers"] = _references(["X-Request-ID"]) | response.get("headers", {})

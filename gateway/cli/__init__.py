@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway import __version__
-from gateway.cli import keys, ledger, service
+from gateway.cli import keys, limits, service, usage
 
 
 @click.group()
@@ -15,5 +15,5 @@ def main() -> None:
     the ledger need only DATA_DIR."""
 
 
-for command in (service.check, service.schema, service.init, keys.tenants, keys.keys, ledger.limits, ledger.usage):
+for command in (service.check, service.schema, service.init, keys.tenants, keys.keys, limits.limits, usage.usage):
     main.add_command(command)

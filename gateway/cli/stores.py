@@ -9,11 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
+from gateway.config import Secret
 from gateway.config.environment import read_environment
 from gateway.config.settings import Mistakes
 from gateway.policy.keys import Refused
 from gateway.policy.limits import Misspelt
 from gateway.stores import StoreError
+from gateway.stores.counters import Counters
+from gateway.stores.counters.embedded import EmbeddedCounters
+from gateway.stores.counters.redis import RedisCounters
 from gateway.stores.ledger import Operation, Transaction
 from gateway.stores.ledger.sqlite import SqliteDatabase
 
@@ -33,6 +37,14 @@ def read(work: Callable[[Transaction], T]) -> T:
     return _on_the_ledger(lambda database: database.read(work))
 
 
+def look(work: Callable[[Transaction, Counters], T]) -> T:
+    """Do work that only reads, also in the counters."""
+    variables = _variables()
+    url = variables.get("REDIS_URL")
+    counters = RedisCounters(Secret(url)) if url else EmbeddedCounters(_data_dir(variables))
+    return read(lambda tx: work(tx, counters))
+
+
 def write(operation: Operation, make: bool = False) -> Any:
     """Do work in a transaction, of a ledger that is made first where `make` says so."""
 
@@ -47,11 +59,7 @@ def write(operation: Operation, make: bool = False) -> Any:
 
 def _on_the_ledger(work: Callable[[SqliteDatabase], T], make: bool = False) -> T:
     """Do work on the ledger of DATA_DIR, which is made only where `make` says so."""
-    mistakes = Mistakes()
-    variables = read_environment(os.environ, Path(".env"), mistakes)
-    if mistakes.lines:
-        raise click.ClickException("; ".join(mistakes.lines))
-    directory = Path(variables.get("DATA_DIR", "data"))
+    directory = _data_dir(_variables())
     database = SqliteDatabase(directory)
     there = database.exists()
     if not there and not make:
@@ -67,3 +75,15 @@ def _on_the_ledger(work: Callable[[SqliteDatabase], T], make: bool = False) -> T
         raise click.ClickException(str(error)) from None
     finally:
         database.close()
+
+
+def _variables() -> dict[str, str]:
+    mistakes = Mistakes()
+    variables = read_environment(os.environ, Path(".env"), mistakes)
+    if mistakes.lines:
+        raise click.ClickException("; ".join(mistakes.lines))
+    return variables
+
+
+def _data_dir(variables: dict[str, str]) -> Path:
+    return Path(variables.get("DATA_DIR", "data"))

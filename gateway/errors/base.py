@@ -16,6 +16,7 @@ class GatewayError(Exception):
         retry_after: seconds after which another try may succeed.
         detail: what only the operator's log may say.
         limit: which limit refused, as the client is told.
+        client_may_retry: whether a retry may help, where that differs from the class's.
 
     Attributes:
         may_be_billed: of a provider's failure: it may have done the work, and nobody knows how much.
@@ -41,6 +42,7 @@ class GatewayError(Exception):
         retry_after: int | None = None,
         detail: str | None = None,
         limit: Mapping[str, Any] | None = None,
+        client_may_retry: bool | None = None,
     ) -> None:
         super().__init__(message or self.default_message)
         self.message = message or self.default_message
@@ -49,6 +51,8 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.detail = detail
         self.limit = limit
+        if client_may_retry is not None:
+            self.client_may_retry = client_may_retry
 
     def describe(self) -> dict[str, Any]:
         """What the client is told, as OpenAI's errors have it."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.policy.limits import Limit, Payer, Subject
+from gateway.policy.limits import Limit, Payer, Subject, Whom
 from gateway.stores.ledger import Transaction
 
 _SELECTIVE = ("key", "user", "tenant", "model", "global")  # under which of its parts a limit is found, the best first
@@ -55,7 +55,7 @@ class LimitBook:
     def __init__(self, chosen: Callable[[Limit], bool] = lambda limit: True) -> None:
         self._chosen = chosen
         self._by_id: dict[int, Limit] = {}
-        self._by_part: dict[tuple[str, ...], tuple[Limit, ...]] = {}
+        self._by_part: dict[tuple[str | None, ...], tuple[Limit, ...]] = {}
 
     def __iter__(self) -> Iterator[Limit]:
         return iter(list(self._by_id.values()))
@@ -67,7 +67,7 @@ class LimitBook:
     def read(self, tx: Transaction) -> None:
         """Read all limits."""
         by_id: dict[int, Limit] = {}
-        by_part: dict[tuple[str, ...], list[Limit]] = {}
+        by_part: dict[tuple[str | None, ...], list[Limit]] = {}
         subjects: dict[str, Subject] = {}
         for limit in (_limit(row, subjects) for row in tx.run("limits")):
             if self._chosen(limit):
@@ -91,12 +91,19 @@ class LimitBook:
         """The limits that bear on a call, and whose balance it moves of each."""
         if not self._by_part:
             return []
-        places = [
-            ("key", payer.key_id), ("user", payer.user_id, payer.tenant), ("user", "*", payer.tenant),
-            ("tenant", payer.tenant), *(("model", name) for name in payer.names), ("global",),
-        ]  # fmt: skip
-        found = {limit.id: limit for place in places for limit in self._by_part.get(place, ())}
-        return [(limit, whose) for limit in found.values() if (whose := limit.subject.instance(payer)) is not None]
+        places = _places(payer.tenant, payer.key_id, payer.user_id) + [("model", name) for name in payer.names]
+        return [(limit, whose) for limit in self._at(places) if (whose := limit.subject.instance(payer)) is not None]
+
+    def among(self, whom: Whom) -> list[tuple[Limit, str]]:
+        """The limits that bear on some of these calls, and whose balance those move of each."""
+        places = _places(whom.tenant, whom.key_id, whom.user_id)
+        places += [place for place in list(self._by_part) if place[0] == "model"]
+        return [(limit, whose) for limit in self._at(places) if (whose := limit.subject.among(whom)) is not None]
+
+    def _at(self, places: Sequence[tuple[str | None, ...]]) -> Iterator[Limit]:
+        """The limits in these places, each once."""
+        for place in dict.fromkeys(places):
+            yield from self._by_part.get(place, ())
 
 
 def _limit(row: tuple[Any, ...], subjects: dict[str, Subject]) -> Limit:
@@ -106,6 +113,11 @@ def _limit(row: tuple[Any, ...], subjects: dict[str, Subject]) -> Limit:
 
 def _place(limit: Limit) -> tuple[str, ...]:
     return min(limit.subject.parts, key=lambda part: _SELECTIVE.index(part[0]))
+
+
+def _places(tenant: str | None, key_id: str | None, user_id: str | None) -> list[tuple[str | None, ...]]:
+    """Where limits are that bear on such calls, besides those of models."""
+    return [("key", key_id), ("user", user_id, tenant), ("user", "*", tenant), ("tenant", tenant), ("global",)]
 
 
 def update(book: LimitBook, tx: Transaction, known: int | None) -> int:

@@ -186,6 +186,11 @@ def keys(tx: Transaction) -> list[VirtualKey]:
     return [key_of(row) for row in tx.run("keys")]
 
 
+def tenant_of(tx: Transaction, key_id: str) -> str:
+    """Whose a key is; one of `API_KEY` is not known here, and of the tenant that all of those have. Raises Refused."""
+    return DEFAULT_TENANT if key_id.startswith("env-") else _key(tx, key_id).tenant
+
+
 def _key(tx: Transaction, key_id: str) -> VirtualKey:
     rows = tx.run("key", whose=key_id)
     if not rows:

@@ -6,20 +6,27 @@ under way and the 60 before it, the oldest counted whole. From a day on it is th
 
 from __future__ import annotations
 
+import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-from gateway.model import NANO_PER_USD, usd
+from gateway.model import HEADED, NANO_PER_USD, usd
 
 UNITS = ("requests", "tokens", "usd")
+CONCURRENCY = "concurrency"  # a unit without a period: calls in flight
 MODES = ("hard", "firm", "soft")
 SLIDING = {"second": 1, "minute": 60, "hour": 3600}  # seconds
 CALENDAR = ("day", "week", "month", "total")
 LARGEST = 2**62  # beyond it two amounts would not fit into the database's whole numbers together
+
+# What a `firm` limit holds: this share of such calls lately settled took no more. With fewer of them, the bound.
+_QUANTILE = 0.95
+_FEWEST = 8
 
 _BUCKETS = 60
 _NANOSECONDS = 1_000_000_000
@@ -49,6 +56,16 @@ class Payer:
     key_id: str
     user_id: str
     names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """Some calls: what all of them have in common; None where they may differ."""
+
+    tenant: str | None = None
+    key_id: str | None = None
+    user_id: str | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,31 @@ class Subject:
                     return None
                 instance = payer.user_id if rest[0] == _EACH else ""
         return instance
+
+    def among(self, whom: Whom) -> str | None:
+        """Whose balance some of these calls move; None where the limit bears on none of them, or on none that are
+        known: on those of one key or user only where that one is given."""
+        instance = ""
+        for kind, *rest in self.parts:
+            if kind == "tenant" and rest[0] != whom.tenant:
+                return None
+            if kind == "key" and rest[0] != whom.key_id:
+                return None
+            if kind == "model" and whom.model not in (None, rest[0]):
+                return None
+            if kind == "user":
+                if whom.user_id is None or rest[1] != whom.tenant or rest[0] not in (_EACH, whom.user_id):
+                    return None
+                instance = whom.user_id if rest[0] == _EACH else ""
+        return instance
+
+    @property
+    def whom(self) -> Whom:
+        """The calls that it is of."""
+        names = {part[0]: part for part in self.parts}
+        user = names.get("user", ("", None, None))
+        tenant, key, model = (names.get(kind, ("", None))[1] for kind in ("tenant", "key", "model"))
+        return Whom(tenant or user[2], key, None if user[1] == _EACH else user[1], model)
 
     @property
     def each_of(self) -> str | None:
@@ -144,6 +186,26 @@ class Limit:
         """Whether it counts in the ledger; the others do in the counters, as what has no period does."""
         return self.unit == "usd" or self.period in CALENDAR
 
+    @property
+    def headed(self) -> bool:
+        """Whether clients are told of it in headers."""
+        return self.unit in HEADED and self.mode != "soft"
+
+    @property
+    def rate(self) -> str:
+        """Its unit and period, as operators write them."""
+        return f"{self.unit}/{self.period}" if self.period else self.unit
+
+    @property
+    def seconds(self) -> int:
+        """The length of a sliding period; 0 for what has no period."""
+        return SLIDING.get(self.period, 0)
+
+    def counter(self, instance: str) -> bytes:
+        """Which of the counters is its own for `instance`: a digest, whatever clients name their users."""
+        text = "\0".join((self.subject.text, self.unit, self.period, instance))
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
     def bucket(self, now_ns: int) -> int:
         """Where a call counts that is held at `now_ns`, nanoseconds since 1970: the calendar period's first second, or
         a sixtieth of a sliding one, counted since 1970."""
@@ -185,6 +247,12 @@ class Limit:
         return usd(amount) if self.unit == "usd" else str(amount)
 
 
+def typical(taken: Iterable[int]) -> int | None:
+    """What nearly all such calls took; None where too few are known."""
+    known = sorted(taken)
+    return known[math.ceil(_QUANTILE * len(known)) - 1] if len(known) >= _FEWEST else None
+
+
 def instant(seconds: int) -> str:
     """Seconds since 1970 as `2026-11-23T00:00:00Z`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -205,14 +273,13 @@ def _begun_on(period: str, day: int) -> datetime:
 
 
 def parse_rate(text: str) -> tuple[str, str]:
-    """Understand `UNIT/PERIOD`. Raises Misspelt."""
-    unit, slash, period = text.partition("/")
-    if unit == "concurrency" and not slash:
-        raise Misspelt("concurrency: this version does not count it yet")
+    """Understand `UNIT/PERIOD`, or `concurrency`, which has the period "". Raises Misspelt."""
+    unit, _, period = text.partition("/")
+    if text == CONCURRENCY:
+        return text, ""
     if unit not in UNITS or period not in (*SLIDING, *CALENDAR):
-        raise Misspelt(f"{text!r}: write {', '.join(UNITS)} '/' {', '.join((*SLIDING, *CALENDAR))}")
-    if unit != "usd" and period in SLIDING:
-        raise Misspelt(f"{text}: this version counts requests and tokens per day or longer only")
+        periods = ", ".join((*SLIDING, *CALENDAR))
+        raise Misspelt(f"{text!r}: write {', '.join(UNITS)} '/' {periods}, or {CONCURRENCY} alone")
     return unit, period
 
 

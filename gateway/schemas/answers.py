@@ -8,7 +8,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from gateway.model import State, Status
 
-_AMOUNT = {"type": "number"}  # a plain decimal, or a whole number
+AMOUNT = {"type": "number"}  # a plain decimal, or a whole number
 
 
 class AnswerSchema(Schema):
@@ -23,10 +23,10 @@ class RefusingLimitSchema(AnswerSchema):
 
     subject = fields.String(required=True)
     unit = fields.String(required=True)
-    period = fields.String(required=True)
-    limit = fields.Raw(required=True, metadata=_AMOUNT)
-    used = fields.Raw(required=True, metadata=_AMOUNT)
-    held = fields.Raw(required=True, metadata=_AMOUNT | {"description": "By calls in flight."})
+    period = fields.String(required=True, allow_none=True, metadata={"description": "null for `concurrency`."})
+    limit = fields.Raw(required=True, metadata=AMOUNT)
+    used = fields.Raw(required=True, metadata=AMOUNT)
+    held = fields.Raw(required=True, metadata=AMOUNT | {"description": "By calls in flight."})
     reset = fields.String(
         required=True, allow_none=True, metadata={"description": "When there is more room, in UTC; null for never."}
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,17 +11,20 @@ from gateway.accounting.entries import Claim
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.prices import FREE, written
 from gateway.accounting.tokens import TokenCounter
-from gateway.errors import BudgetHeld, ClientLeft, GatewayError, InsufficientQuota, LedgerUnavailable, StaleConnection
+from gateway.admission.limiter import Admission
+from gateway.errors import ClientLeft, GatewayError, LedgerUnavailable, StaleConnection
 from gateway.model import Answer, Completion, Usage
-from gateway.policy.limits import Payer
+from gateway.policy.limits import Limit, Payer
 from gateway.routing.router import Candidate
 from gateway.services.exchange import Exchange
 from gateway.services.health import Health
+from gateway.services.holds import Hold, Holds
 from gateway.telemetry.logs import log_overrun, log_suspect_usage, log_unsettled
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.openai import prompt
 
 _NOTHING = Bound(0, 0, FREE)
+_NO_HOLD = Hold(_NOTHING, Admission(("", "")))
 
 
 @dataclass(slots=True)
@@ -31,13 +33,17 @@ class Entry:
 
     Attributes:
         number: of the attempt; 0 where nothing is bought.
-        bound: what is held for it.
+        held: what is held for it.
     """
 
     call_id: str
     number: int
     candidate: Candidate
-    bound: Bound = _NOTHING
+    held: Hold = _NO_HOLD
+
+    @property
+    def bound(self) -> Bound:
+        return self.held.bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,8 @@ class Books:
     """The accounts of this process.
 
     Attributes:
-        ledger: what is held and what was bought.
+        ledger: what was bought.
+        holds: what may be spent.
         bounds: the most that a request can take.
         costs: knows prices.
         tokens: counts where a provider does not.
@@ -55,6 +62,7 @@ class Books:
     """
 
     ledger: Ledger
+    holds: Holds
     bounds: Bounds
     costs: Costs
     tokens: TokenCounter
@@ -66,7 +74,7 @@ class Books:
         """Hold what an attempt may cost.
 
         Raises:
-            InsufficientQuota, BudgetHeld: a limit has no room for it.
+            RateLimited, InsufficientQuota, BudgetHeld: a limit has no room for it.
             InvalidField: a hard limit bears on it, and it has no bound or no price.
             LedgerUnavailable: nothing can be written down.
         """
@@ -74,7 +82,7 @@ class Books:
         price = self.costs.price(target, entry.candidate.alias)
         asked, capped = self.bounds.of(request, target, entry.candidate.alias, price)
         claim = self._claim(exchange, entry, asked, capped)
-        entry.bound = self._held(exchange, claim, lambda: self.bounds.exactly(capped, request, target))
+        entry.held = self.holds.take(exchange.record, claim, lambda: self.bounds.exactly(capped, request, target))
 
     def settle(self, exchange: Exchange, entry: Entry, completion: Completion, error: GatewayError | None) -> Answer:
         """Write down an answer, or as much as came of it; the answer with its price."""
@@ -110,12 +118,12 @@ class Books:
         """Write down an answer that was bought earlier: a request like any other, which takes nothing else.
 
         Raises:
-            InsufficientQuota, BudgetHeld: a limit on requests has no room for it.
+            RateLimited, InsufficientQuota, BudgetHeld: a limit on requests has no room for it.
             LedgerUnavailable: nothing can be written down.
         """
         entry = Entry(call_id, 0, candidate)
         price = self.costs.price(kept.target, candidate.alias)
-        self._held(exchange, self._claim(exchange, entry, _NOTHING, _NOTHING))
+        entry.held = self.holds.take(exchange.record, self._claim(exchange, entry, _NOTHING, _NOTHING))
         self.note(exchange, kept)
         saved = price.cost(replace(kept.usage, source="provider")) if price else None
         self._write(exchange, entry, kept.usage, 0, None, cached=True, saved_nano=saved)
@@ -130,16 +138,6 @@ class Books:
         if self.keep_prompts:
             record.prompt = "\n".join(prompt(exchange.request)[0])
             record.response = completion.text
-
-    def _held(self, exchange: Exchange, claim: Claim, exactly: Callable[[], Bound | None] = lambda: None) -> Bound:
-        try:
-            bound = self.ledger.hold(claim, exactly)
-        except (InsufficientQuota, BudgetHeld) as error:
-            limit = error.limit or {}
-            exchange.record.limit = f"{limit['subject']} {limit['unit']}/{limit['period']}"
-            self.metrics.limit_refused(claim.payer.tenant, limit["unit"], limit["period"])
-            raise
-        return bound
 
     def _claim(self, exchange: Exchange, entry: Entry, asked: Bound, capped: Bound) -> Claim:
         record, target, names = exchange.record, entry.candidate.target, entry.candidate.names
@@ -194,12 +192,16 @@ class Books:
         except LedgerUnavailable as failure:
             log_unsettled(record, failure.detail)  # it is owed, and will be
             return
+        finally:
+            taken = 0 if usage.source == "cache" else usage.prompt_tokens + usage.completion_tokens
+            self.holds.release(record, entry.held, taken)
         for overrun in overruns:
-            limit = overrun.limit
-            rate = f"{limit.unit}/{limit.period}"
-            log_overrun(
-                limit.subject.named(overrun.instance), rate, limit.write(limit.value), limit.write(overrun.spent)
-            )
+            tell_overrun(overrun.limit, overrun.instance, overrun.spent)
+
+
+def tell_overrun(limit: Limit, instance: str, spent: int) -> None:
+    """Tell the operator of a limit that was passed, as those may be that are not hard."""
+    log_overrun(limit.subject.named(instance), limit.rate, limit.write(limit.value), limit.write(spent))
 
 
 _OF_THE_RECORD = (

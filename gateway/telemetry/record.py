@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from gateway.model import Usage, usd
+from gateway.model import Rate, Usage, usd
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class RequestRecord:
         requested_model: the name that the client asked for; `model` is the provider's.
         waited_seconds: time spent waiting for others: for the request's body, for providers in all attempts together.
         limit: the one that refused, as `tenant:search usd/month`.
+        rates: how the limits stand that have headers.
         prompt, response: filled only where the operator logs prompts.
     """
 
@@ -49,6 +51,7 @@ class RequestRecord:
     upstream_request_id: str | None = None
     error_code: str | None = None
     limit: str | None = None
+    rates: Sequence[Rate] = ()
     prompt: str | None = None
     response: str | None = None
 

@@ -21,7 +21,7 @@ LAYERS = (
     {"app"},
     {"api", "cli"},
     {"services", "schemas"},
-    {"auth", "routing", "accounting", "cache"},
+    {"auth", "admission", "routing", "accounting", "cache"},
     {"policy"},
     {"providers", "stores"},
     {"telemetry"},

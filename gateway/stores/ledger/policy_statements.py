@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BindParameter, Table, Text, bindparam, delete, func, or_, select, update
+from sqlalchemy import BindParameter, Table, Text, and_, bindparam, delete, func, or_, select, update
 
 from gateway.stores.ledger.tables import changes, keys, limits, tenants, versions
 
@@ -14,6 +14,9 @@ _LIMIT = (limits.c.id, limits.c.subject, limits.c.unit, limits.c.period, limits.
 def policy_statements(insert: Any) -> dict[str, Any]:
     """Each by its name. `insert` is the dialect's own."""
     whose: BindParameter[str] = bindparam("whose", type_=Text)
+    rated = and_(
+        limits.c.subject == whose, limits.c.unit == bindparam("of_unit"), limits.c.period == bindparam("of_period")
+    )
     return {
         "version": select(versions.c.version).where(versions.c.name == "policy"),
         "changed": _changed(insert),
@@ -24,9 +27,8 @@ def policy_statements(insert: Any) -> dict[str, Any]:
         "limits": select(*_LIMIT),
         "limit": select(*_LIMIT).where(limits.c.id == bindparam("of")),
         "put_limit": _put_limit(insert),
-        "drop_limit": delete(limits).where(
-            limits.c.subject == whose, limits.c.unit == bindparam("of_unit"), limits.c.period == bindparam("of_period")
-        ).returning(limits.c.id),
+        "mode": select(limits.c.mode).where(rated),
+        "drop_limit": delete(limits).where(rated).returning(limits.c.id),
         "tenants": select(tenants.c.name, tenants.c.created_ms).order_by(tenants.c.created_ms, tenants.c.name),
         "tenant": select(tenants.c.name, tenants.c.created_ms).where(tenants.c.name == whose),
         "add_tenant": insert(tenants).values(**_all(tenants)),

@@ -122,7 +122,7 @@ class Ledgers(RuleBasedStateMachine):
         except Unbounded:
             found = "unbounded"
         except Refused as refused:
-            found = "budget_held" if refused.only_held else "insufficient_quota"
+            found = "budget_held" if refused.shortage.only_held else "insufficient_quota"
         assert found == expected
         return name if found == "admitted" else multiple()
 

@@ -37,7 +37,7 @@ def usage(database: SqliteDatabase, by: str, since: str = "2026-01-01", tenant: 
 
 
 def standings(database: SqliteDatabase) -> list[tuple[str, str, int, int, str | None]]:
-    found = database.read(lambda tx: list(reports.standings(tx)))
+    found = database.read(lambda tx: sorted(reports.standings(tx), key=reports.Standing.order))
     return [
         (each.limit.subject.named(each.user), each.limit.period, each.spent, each.held, each.reset) for each in found
     ]

@@ -97,9 +97,9 @@ def test_a_rate_is_a_unit_and_a_period(rate: str) -> None:
         "USD/day",
         "eur/day",
         "usd/day/",
-        "tokens/minute",
-        "requests/second",
-        "concurrency",
+        "concurrency/",
+        "concurrency/second",
+        "requests/",
         "usd /day",
     ],
 )

@@ -9,11 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.accounting import refusals
-from gateway.accounting.entries import Refused
-from gateway.accounting.refusals import refusal
 from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota
+from gateway.policy import refusals
 from gateway.policy.limits import Limit, Subject
+from gateway.policy.refusals import Shortage, refusal
 
 NOW = 1_795_435_200  # 2026-11-23T12:00:00Z
 MIDNIGHT = NOW + 12 * 3600
@@ -27,9 +26,9 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(
     subject: str = "tenant:search", unit: str = "usd", period: str = "day", value: int = 10**10, instance: str = "",
     spent: int = 0, held: int = 0, amount: int = 0, resets: int | None = MIDNIGHT,
-) -> Refused:  # fmt: skip
+) -> Shortage:  # fmt: skip
     limit = Limit(1, Subject.parse(subject), unit, period, "hard", value)
-    return Refused(limit, instance, spent, held, amount, resets)
+    return Shortage(limit, instance, spent, held, amount, resets)
 
 
 def told(error: GatewayError) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""The `x-ratelimit` headers, as OpenAI has them: of each unit, the limit that has least left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from gateway.model import HEADED, Rate
+
+
+def rate_headers(rates: Sequence[Rate]) -> dict[str, str]:
+    """The headers for a call on which these limits bear."""
+    headers = {}
+    for unit in HEADED:
+        of_unit = [rate for rate in rates if rate.unit == unit]
+        if not of_unit:
+            continue
+        rate = min(of_unit, key=lambda rate: rate.left)
+        headers[f"x-ratelimit-limit-{unit}"] = str(rate.limit)
+        headers[f"x-ratelimit-remaining-{unit}"] = str(rate.left)
+        if rate.resets is not None:
+            headers[f"x-ratelimit-reset-{unit}"] = duration(rate.resets)
+    return headers
+
+
+def duration(seconds: float) -> str:
+    """Seconds, rounded up, as Go writes them.
+
+    >>> duration(0.2), duration(60), duration(360), duration(7205)
+    ('1s', '1m0s', '6m0s', '2h0m5s')
+    """
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
