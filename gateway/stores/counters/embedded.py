@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _MAP = 2**27  # bytes
 _USABLE = 0.7  # of them: what is full could not even be emptied
+_ROOMY = 0.6  # with more in use nobody joins, who would soon be sent away
 _PATIENCE = 0.25  # seconds that a writer waits for the others
 _SWEPT = 1000  # records that one transaction looks at, some 1 ms
 _SWEEPS = 4  # transactions of a turn
@@ -49,21 +50,22 @@ class EmbeddedCounters:
     def join(self, in_flight: Mapping[bytes, int]) -> int:
         """Be a new owner, who has these calls in flight; what the last one had counts no more."""
         self._sweep()
-        owners, last = Owners(self._data_dir, "slots"), self._owner
+        owners, again = Owners(self._data_dir, "slots"), self._process == os.getpid()
         owner, place = bytes.fromhex(owners.claim()), self._place + 1
 
         def work(records: Transaction) -> None:
-            _remove(records, {last})
+            if again:  # what a fork has left is another's
+                _remove(records, {self._owner})
             for counter, number in in_flight.items():
                 record = records.get(counting.SLOTS + counter) or b""
                 counting.put_owners(records, counter, {**counting.owners_of(record), owner: number})
 
         try:
-            self._write(work)
+            self._write(work, _ROOMY)
         except StoreError:
             owners.release()
             raise
-        if self._process == os.getpid():  # what a fork has left is another's
+        if again:
             self._owners.release()
         self._owners, self._owner, self._place, self._process = owners, owner, place, os.getpid()
         return place
@@ -100,12 +102,12 @@ class EmbeddedCounters:
     def _take(self, demands: Sequence[Demand]) -> Verdict:
         return self._write(lambda records: counting.take(records, demands, self._clock(), self._owner, self._place))
 
-    def _write(self, work: Callable[[Transaction], T]) -> T:
+    def _write(self, work: Callable[[Transaction], T], usable: float = _USABLE) -> T:
         """Do `work` in a transaction. Raises StoreError, also before the environment is full."""
 
         def within_bounds(records: Transaction) -> T:
             done, tree = work(records), records.stat()
-            if (tree["leaf_pages"] + tree["branch_pages"]) * tree["psize"] > _USABLE * self._size:
+            if (tree["leaf_pages"] + tree["branch_pages"]) * tree["psize"] > usable * self._size:
                 raise Full("there are too many counters")
             return done
 

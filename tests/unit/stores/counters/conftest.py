@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +37,9 @@ def counters(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> It
     made.join({})
     yield made
     made.close()
+
+
+@pytest.fixture
+def seen(clock: Clock) -> Callable[[], int]:
+    """The time as the counters see it."""
+    return clock
