@@ -13,14 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import lmdb
 
 from gateway.stores import StoreError
 
 T = TypeVar("T")
-Transaction = lmdb.Transaction
+Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MOST_PROCESSES = 1024

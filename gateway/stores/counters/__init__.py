@@ -7,7 +7,7 @@ begins, lies within the buckets that were counted when its last call was taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,15 +67,30 @@ class Correction:
 
 class Counters(Protocol):
     """Where it is counted. Every method may wait for others, but for no longer than the store's patience, and raises
-    StoreError where it could not be done."""
+    StoreError where it could not be done.
+
+    Attributes:
+        living: how many processes count there, as far as this one has heard.
+    """
+
+    living: int
+
+    def join(self, in_flight: Mapping[bytes, int]) -> int:
+        """Be a new owner of calls in flight, with these, by counter; what this process had before counts no more. To be
+        called before anything is taken in a process.
+
+        Returns:
+            Where they count: the bucket of their corrections from now on.
+        """
+        ...
 
     def take(self, demands: Sequence[Demand]) -> Verdict:
-        """Count all that a call asks for, or nothing of it, in one transaction."""
+        """Count all that a call asks for, or nothing of it, in one transaction. It names no counter twice."""
         ...
 
     def correct(self, corrections: Sequence[Correction]) -> None:
         """Take back some of it: in the bucket where it was counted, and nothing where that one counts no more. Calls
-        in flight are this process's own, and never fewer than none."""
+        in flight are this process's own; an end may be told before its beginning."""
         ...
 
     def used(self, asked: Sequence[tuple[bytes, int]]) -> list[int]:
