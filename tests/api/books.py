@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from gateway.accounting import reports
+from gateway.app import DIRECTORY
+from gateway.policy import keys
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.conftest import KEY
 from tests.fakes.upstream import Upstream, completion
@@ -42,18 +44,28 @@ class Books:
     file: Path
 
     def limit(self, subject: str, rate: str, value: str, mode: str = "hard") -> None:
-        database = SqliteDatabase(self.file.parent)
-        (outcome,) = database.transact([lambda tx: reports.set_limit(tx, subject, rate, value, mode)])
-        database.close()
+        (outcome,) = self._database.transact([lambda tx: reports.set_limit(tx, subject, rate, value, mode)])
         assert outcome.error is None
+        self.client.application.extensions[DIRECTORY].refresh()
 
-    def ask(self, **fields: Any) -> TestResponse:
+    def key(self, tenant: str = "default", **said: Any) -> str:
+        """The credential of a new key."""
+        (outcome,) = self._database.transact([lambda tx: keys.create_key(tx, tenant, 0, **said)])
+        assert outcome.error is None
+        self.client.application.extensions[DIRECTORY].refresh()
+        return str(outcome.result)
+
+    def ask(self, key: str = KEY, **fields: Any) -> TestResponse:
         """A chat with 10 tokens at most, if nothing else is said."""
         body = {**CHAT, "max_tokens": 10, **fields}
-        response = self.client.post("/v1/chat/completions", json=body, headers=GOOD)
+        response = self.client.post("/v1/chat/completions", json=body, headers={"x-api-key": key})
         response.get_data()
         response.close()
         return response
+
+    @property
+    def _database(self) -> SqliteDatabase:
+        return SqliteDatabase(self.file.parent)
 
     def refusal(self, **fields: Any) -> tuple[int, str, str | None]:
         """Status, code and field of the error that a request gets."""

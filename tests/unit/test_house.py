@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,7 +126,9 @@ def test_every_route_asks_for_a_key_unless_it_is_named_as_open(make_app: Callabl
             assert (status == 401) == (rule.endpoint not in OPEN), f"{method} {rule.rule} answered {status}"
 
 
-@pytest.mark.parametrize("code", ["eval(", "exec(", "pickle", "render_template_string", "subprocess", "os.system"])
+@pytest.mark.parametrize(
+    "code", [r"(?<![.\w])eval\(", r"(?<![.\w])exec\(", "pickle", "render_template_string", "subprocess", r"os\.system"]
+)
 def test_nothing_in_the_package_runs_code_from_data(code: str) -> None:
-    users = [place(module) for module in MODULES if code in module.read_text(encoding="utf-8")]
+    users = [place(module) for module in MODULES if re.search(code, module.read_text(encoding="utf-8"))]
     assert users == []
