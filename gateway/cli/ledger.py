@@ -14,11 +14,12 @@ import click
 from gateway.accounting import reports
 from gateway.cli.listing import listed, with_format
 from gateway.config.environment import read_environment
+from gateway.config.secrets import Secret
 from gateway.config.settings import Mistakes
 from gateway.policy.limits import MODES, Misspelt, Subject
 from gateway.stores import StoreError
-from gateway.stores.ledger import Operation, Transaction
-from gateway.stores.ledger.sqlite import SqliteDatabase
+from gateway.stores.ledger import Database, Operation, Transaction
+from gateway.stores.ledger.opening import open_ledger
 
 T = TypeVar("T")
 
@@ -139,7 +140,7 @@ def _read(work: Callable[[Transaction], T]) -> T:
 
 
 def _write(operation: Operation, make: bool = False) -> Any:
-    def write(database: SqliteDatabase) -> Any:
+    def write(database: Database) -> Any:
         outcome = database.transact([operation])[0]
         if outcome.error:
             raise outcome.error
@@ -148,23 +149,24 @@ def _write(operation: Operation, make: bool = False) -> Any:
     return _on_the_ledger(write, make)
 
 
-def _on_the_ledger(work: Callable[[SqliteDatabase], T], make: bool = False) -> T:
-    """Do work on the ledger of DATA_DIR, which is made only where `make` says so."""
+def _on_the_ledger(work: Callable[[Database], T], make: bool = False) -> T:
+    """Do work on the ledger of DATABASE_URL or DATA_DIR, which is made only where `make` says so."""
     mistakes = Mistakes()
     variables = read_environment(os.environ, Path(".env"), mistakes)
     if mistakes.lines:
         raise click.ClickException("; ".join(mistakes.lines))
-    directory = Path(variables.get("DATA_DIR", "data"))
-    database = SqliteDatabase(directory)
-    there = database.exists()
-    if not there and not make:
-        raise click.ClickException(
-            f"there is no ledger in {directory.resolve()}: run this where the service runs, or with its DATA_DIR"
-        )
+    url = variables.get("DATABASE_URL")
+    named = "DATABASE_URL" if url else "DATA_DIR"
+    database, _ = open_ledger(Secret(url) if url else None, Path(variables.get("DATA_DIR", "data")).resolve())
     try:
+        there = database.exists()
+        if not there and not make:
+            raise click.ClickException(
+                f"there is no ledger in {database.place}: run this where the service runs, or with its {named}"
+            )
         database.prepare()
         if not there:
-            click.echo(f"made a new ledger in {directory.resolve()}: is it the service's DATA_DIR?", err=True)
+            click.echo(f"made a new ledger in {database.place}: is it the service's {named}?", err=True)
         return _understood(lambda: work(database))
     except StoreError as error:
         raise click.ClickException(str(error)) from None
