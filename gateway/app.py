@@ -35,8 +35,7 @@ from gateway.services.inference import Inference
 from gateway.services.standings import Standings
 from gateway.stores import StoreError
 from gateway.stores.counters.local import LocalCounters
-from gateway.stores.ledger.sqlite import SqliteDatabase
-from gateway.stores.owners import Owners
+from gateway.stores.ledger.opening import open_ledger
 from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
 from gateway.telemetry.sums import Sums
@@ -117,8 +116,8 @@ def _ledger(settings: Settings, metrics: Metrics, state: Health) -> Ledger:
         else:
             metrics.committed(seconds)
 
-    database = SqliteDatabase(settings.data_dir)
-    ledger = Ledger(database, Owners(settings.data_dir), settings.help_url, committed)
+    database, owners = open_ledger(settings.database_url, settings.data_dir)
+    ledger = Ledger(database, owners, settings.help_url, committed)
 
     def sums() -> Sums | None:
         try:

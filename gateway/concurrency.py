@@ -28,9 +28,10 @@ def give_way() -> None:
     time.sleep(0)
 
 
-def off_the_loop(work: Callable[[], T]) -> T:
-    """Run native code that takes long, and nothing that gevent patches, where it holds nobody up."""
-    if not cooperative():
+def off_the_loop(work: Callable[[], T], blocks: bool = True) -> T:
+    """Run native code that takes long, and nothing that gevent patches, where it holds nobody up. What `blocks` not,
+    but waits as greenlets do, is run where it is asked for."""
+    if not (blocks and cooperative()):
         return work()
     import gevent
 
@@ -53,12 +54,12 @@ def _in_pool(pool: Any, work: Callable[[], T]) -> T:
 
 
 class Lane:
-    """A native thread for one piece of work after the other, beside the event loop; where threads serve, the caller's
-    own will do. The work touches nothing that gevent patches."""
+    """A native thread for one piece of work after the other, beside the event loop; where threads serve, or for what
+    `blocks` not, the caller's own will do. The work touches nothing that gevent patches."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: bool = True) -> None:
         self._pool: Any = None
-        if cooperative():
+        if blocks and cooperative():
             from gevent.threadpool import ThreadPool
 
             self._pool = ThreadPool(1)
@@ -178,7 +179,7 @@ def wait(seconds: float, client: socket.socket | None, readable: socket.socket |
         talkative = bool(ready) or talkative  # it has sent its next request, or says goodbye in TLS
 
 
-def hung_up(client: socket.socket) -> bool:
+def hung_up(client: socket.socket | int) -> bool:
     """Whether the other end has closed the connection, or its side of it. A client that is still there may be silent
     or have sent more."""
     poll = _system_poll()

@@ -14,7 +14,7 @@ from gateway.policy.book import LimitBook, update
 from gateway.policy.limits import SLIDING, Limit, Payer
 from gateway.stores.ledger import Transaction
 
-_BEGIN_OF_TIME, _END_OF_TIME = "", "~"  # before and after every day
+_BEGIN_OF_TIME, _END_OF_TIME = "", "9999-12-31"  # in the order of any language
 
 
 def limits(tx: Transaction) -> LimitBook:

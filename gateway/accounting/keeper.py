@@ -17,7 +17,7 @@ from gateway.stores.ledger import Transaction
 log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds
-_SWEEP_EVERY = 10.0  # seconds between two looks for calls of dead workers, which are to be settled within a minute
+_SWEEP_EVERY = 5.0  # seconds between two looks for calls of dead workers, which are to be settled within a minute
 _PRUNE_EVERY = 3600.0  # seconds
 _PRUNED_AT_ONCE = 1000  # rows of one transaction, some 20 ms, so that calls need not wait for long
 _DAY = 86_400  # seconds

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from gateway.policy.refusals import refusal
 from gateway.stores import StoreError
 from gateway.stores.group_commit import GroupCommit
 from gateway.stores.ledger import Database, Operation, Transaction
-from gateway.stores.owners import Owners
+from gateway.stores.ledger.owners import Owners
 
 T = TypeVar("T")
 
@@ -32,6 +33,10 @@ _PATIENCE = 5.0  # seconds that a call waits for its hold
 _PATIENCE_TO_SETTLE = 1.0  # seconds that an answer waits until it is written down; it is owed then
 _LAST_PATIENCE = 3.0  # seconds that a process which ends gives what it still owes
 _NOTHING = Usage(0, 0)
+
+
+def _nothing(tx: Transaction) -> None:
+    """Do nothing."""
 
 
 class Ledger:
@@ -119,20 +124,17 @@ class Ledger:
         Raises:
             StoreError, LedgerUnavailable: it cannot be done now.
         """
-        holders = self.read(lambda tx: [row[0] for row in tx.run("owners")])
-        expired = 0
-        for owner in off_the_loop(lambda: self._owners.dead(holders)):
-            expired += self._submit(partial(self._expire, owner))
-            self._owners.forget(owner)
-        return expired
+        self.write(self._owners.keep)
+        gone = self.read(self._owners.gone)
+        return sum(self._submit(partial(self._expire, owner)) for owner in gone)
 
     def write(self, operation: Operation) -> Any:
         """Have another operation committed. Raises LedgerUnavailable, and what the operation raises."""
-        return self._submit(operation, undo=lambda tx: None)
+        return self._submit(operation, undo=_nothing)
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Do work that only reads, off the event loop. Raises StoreError."""
-        return off_the_loop(lambda: self._database.read(work))
+        return off_the_loop(lambda: self._database.read(work), self._database.blocks)
 
     def maintain(self) -> None:
         """Do what the database needs now and then, and try again what is owed; where the last transaction failed, find
@@ -140,8 +142,8 @@ class Ledger:
         self.open()
         self._commit.retry()
         if not self._works:
-            self.write(lambda tx: None)
-        off_the_loop(self._database.maintain)
+            self.write(_nothing)
+        off_the_loop(self._database.maintain, self._database.blocks)
 
     def prepare(self) -> None:
         """Bring the database up to date, before any process opens it. Raises StoreError."""
@@ -164,8 +166,9 @@ class Ledger:
     def close(self) -> None:
         """Write down what is owed, and be no owner any more. What cannot be written is settled as of a dead worker."""
         if self._process == os.getpid():
+            with suppress(StoreError):
+                self._commit.submit(self._owners.release, _nothing, _LAST_PATIENCE)
             self._commit.close(_LAST_PATIENCE)
-            self._owners.release()
             self._process = 0
 
     def _committed(self, seconds: float | None) -> None:
@@ -178,15 +181,23 @@ class Ledger:
     def _hold(self, claim: Claim) -> Bound:
         def undo(tx: Transaction) -> None:
             ending = {"error_code": LedgerUnavailable.code}
-            entries.settle(tx, claim.call_id, claim.attempt, self._clock(), _NOTHING, 0, ending)
+            if tx.run("hold", call=claim.call_id, number=claim.attempt):  # else its commit, which was in doubt, failed
+                entries.settle(tx, claim.call_id, claim.attempt, self._clock(), _NOTHING, 0, ending)
+
+        def hold(tx: Transaction) -> Bound:
+            self._owners.keep(tx)
+            return entries.hold(tx, claim, self._clock())
 
         try:
-            bound: Bound = self._submit(lambda tx: entries.hold(tx, claim, self._clock()), undo)
+            bound: Bound = self._submit(hold, undo)
         except Unbounded as unbounded:
             raise unbounded.error from None
         return bound
 
     def _expire(self, owner: str, tx: Transaction) -> int:
+        if not self._owners.is_gone(tx, owner):
+            return 0
+        self._owners.forget(tx, owner)
         return entries.expire(tx, owner, self._clock())
 
     def _submit(self, operation: Operation, undo: Operation | None = None, patience: float | None = None) -> Any:

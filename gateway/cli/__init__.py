@@ -12,7 +12,7 @@ from gateway.cli import keys, limits, service, usage
 @click.version_option(__version__, prog_name="gateway")
 def main() -> None:
     """Operate the LLM gateway. Every command reads the environment, .env and gateway.yaml as the service does; those on
-    the ledger need only DATA_DIR."""
+    the ledger need only DATABASE_URL or DATA_DIR."""
 
 
 for command in (service.check, service.schema, service.init, keys.tenants, keys.keys, limits.limits, usage.usage):

@@ -18,8 +18,8 @@ from gateway.stores import StoreError
 from gateway.stores.counters import Counters
 from gateway.stores.counters.embedded import EmbeddedCounters
 from gateway.stores.counters.redis import RedisCounters
-from gateway.stores.ledger import Operation, Transaction
-from gateway.stores.ledger.sqlite import SqliteDatabase
+from gateway.stores.ledger import Database, Operation, Transaction
+from gateway.stores.ledger.opening import open_ledger
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def look(work: Callable[[Transaction, Counters], T]) -> T:
 def write(operation: Operation, make: bool = False) -> Any:
     """Do work in a transaction, of a ledger that is made first where `make` says so."""
 
-    def commit(database: SqliteDatabase) -> Any:
+    def commit(database: Database) -> Any:
         outcome = database.transact([operation])[0]
         if outcome.error:
             raise outcome.error
@@ -57,19 +57,21 @@ def write(operation: Operation, make: bool = False) -> Any:
     return _on_the_ledger(commit, make)
 
 
-def _on_the_ledger(work: Callable[[SqliteDatabase], T], make: bool = False) -> T:
-    """Do work on the ledger of DATA_DIR, which is made only where `make` says so."""
-    directory = _data_dir(_variables())
-    database = SqliteDatabase(directory)
-    there = database.exists()
-    if not there and not make:
-        raise click.ClickException(
-            f"there is no ledger in {directory.resolve()}: run this where the service runs, or with its DATA_DIR"
-        )
+def _on_the_ledger(work: Callable[[Database], T], make: bool = False) -> T:
+    """Do work on the ledger of DATABASE_URL or DATA_DIR, which is made only where `make` says so."""
+    variables = _variables()
+    url = variables.get("DATABASE_URL")
+    named = "DATABASE_URL" if url else "DATA_DIR"
+    database, _ = open_ledger(Secret(url) if url else None, _data_dir(variables))
     try:
+        there = database.exists()
+        if not there and not make:
+            raise click.ClickException(
+                f"there is no ledger in {database.place}: run this where the service runs, or with its {named}"
+            )
         database.prepare()
         if not there:
-            click.echo(f"made a new ledger in {directory.resolve()}: is it the service's DATA_DIR?", err=True)
+            click.echo(f"made a new ledger in {database.place}: is it the service's {named}?", err=True)
         return understood(lambda: work(database))
     except (StoreError, Refused) as error:
         raise click.ClickException(str(error)) from None
@@ -86,4 +88,4 @@ def _variables() -> dict[str, str]:
 
 
 def _data_dir(variables: dict[str, str]) -> Path:
-    return Path(variables.get("DATA_DIR", "data"))
+    return Path(variables.get("DATA_DIR", "data")).resolve()

@@ -17,7 +17,7 @@ from gateway.config.settings import LONGEST_TTL, Mistakes, Network
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Variables that are documented for later versions: set today, they would silently do nothing.
-NOT_IN_FORCE = ("ADMIN_KEY", "DATABASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
+NOT_IN_FORCE = ("ADMIN_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 class Keys(fields.Field[list[str]]):
@@ -58,6 +58,17 @@ def _redis_url(value: str) -> None:
         raise ValidationError("must be an address such as redis://host:6379/0, rediss://… or unix:///path")
 
 
+def _database_url(value: str) -> None:
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("postgresql", "postgres") and (parts.netloc or parts.query)
+        int(("," not in parts.netloc and parts.port) or 0)  # several servers have a port each
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValidationError("must be an address such as postgresql://user:password@host:5432/database")
+
+
 def _writable(name: str) -> None:
     try:
         with Path(name).open("ab"):
@@ -86,6 +97,7 @@ class EnvironmentSchema(Schema):
     log_file = fields.String(data_key="LOG_FILE", load_default=None, validate=_writable)
     log_prompts = fields.Boolean(data_key="LOG_PROMPTS", load_default=False)
     data_dir = fields.String(data_key="DATA_DIR", load_default="data")
+    database_url = fields.String(data_key="DATABASE_URL", load_default=None, validate=_database_url)
     redis_url = fields.String(data_key="REDIS_URL", load_default=None, validate=_redis_url)
     cache_ttl = fields.Integer(data_key="CACHE_TTL", load_default=None, validate=validate.Range(min=0, max=LONGEST_TTL))
     metrics_token = fields.String(data_key="METRICS_TOKEN", load_default=None)

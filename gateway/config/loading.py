@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from marshmallow import ValidationError
 
@@ -80,6 +80,7 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         unconfigured=unconfigured,
         tokenizer_dir=Path(values["tokenizer_dir"]),
         data_dir=directory / values["data_dir"],
+        database_url=Secret(values["database_url"]) if values["database_url"] else None,
         redis_url=Secret(values["redis_url"]) if values["redis_url"] else None,
         cache_ttl=content.get("cache", {}).get("ttl", 0) if values["cache_ttl"] is None else values["cache_ttl"],
         keep_days=content.get("ledger", {}).get("keep_days", KEEP_DAYS),
@@ -169,8 +170,15 @@ def _doubts(settings: Settings, variables: Mapping[str, str], content: Mapping[s
 def _secrets(settings: Settings, referenced: set[str]) -> tuple[Secret, ...]:
     """Everything that must never be written: keys, passwords, and what `${…}` brought in."""
     secrets = {*settings.api_keys, settings.metrics_token, *(Secret(value) for value in referenced)}
-    if settings.redis_url:
-        secrets.add(Secret(unquote(urlsplit(settings.redis_url.reveal()).password or "")))
+    for url in filter(None, (settings.database_url, settings.redis_url)):
+        secrets |= _passwords(url.reveal())
     for provider in settings.providers.values():
         secrets |= set(provider.secrets())
     return tuple(secret for secret in secrets if secret)
+
+
+def _passwords(url: str) -> set[Secret]:
+    """Those in the address of a server, which PostgreSQL's may also have as an option."""
+    parts = urlsplit(url)
+    options = parse_qsl(parts.query)
+    return {Secret(unquote(parts.password or "")), *(Secret(text) for name, text in options if "password" in name)}

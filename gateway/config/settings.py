@@ -140,6 +140,7 @@ class Settings:
         providers: in the order in which a bare model name looks for one.
         unconfigured: no provider is configured, so that `offline/echo` answers every bare name.
         data_dir: where embedded stores keep their files; made when first needed.
+        database_url: of the ledger; None for SQLite in `data_dir`.
         redis_url: None for the embedded stores.
         cache_ttl: seconds for which an answer may be reused; 0 is never.
         keep_days: days for which the ledger keeps its rows.
@@ -165,6 +166,7 @@ class Settings:
     log_file: str | None
     log_prompts: bool
     data_dir: Path
+    database_url: Secret | None
     redis_url: Secret | None
     cache_ttl: int
     keep_days: int

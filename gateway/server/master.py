@@ -22,7 +22,8 @@ from gateway.config import ConfigError, Settings, snapshot
 from gateway.config.settings import SLOW_CLIENTS
 from gateway.server.worker import ThreadWorker
 from gateway.stores import StoreError
-from gateway.stores.ledger.sqlite import SqliteDatabase
+from gateway.stores.ledger import CONNECTIONS
+from gateway.stores.ledger.opening import open_ledger
 from gateway.telemetry import logs
 from gateway.telemetry.metrics import degraded_counter
 
@@ -35,6 +36,7 @@ _STALLED_MS = 60_000
 
 _BODY = """-H 'content-type: application/json' -d '{"prompt": "Hello!", "user_id": "me"}'"""
 _degraded = degraded_counter(CollectorRegistry())
+_doubts: list[str] = []  # of the start, which are told as soon as there is a log
 
 
 def settings() -> Settings:
@@ -50,11 +52,11 @@ def settings() -> Settings:
     try:
         current = snapshot.reload(_build)
         if first:
-            SqliteDatabase(current.data_dir).prepare()
+            _prepare_ledger(current)
     except ConfigError as error:
         raise SystemExit("\n".join(error.mistakes)) from None
     except StoreError as error:
-        raise SystemExit(f"DATA_DIR: {error}") from None
+        raise SystemExit(f"{'DATABASE_URL' if current.database_url else 'DATA_DIR'}: {error}") from None
     if snapshot.reload_error:
         _degraded.labels("configuration").inc()
         log.error("not reloaded, the last good configuration stays in force: %s", snapshot.reload_error)
@@ -70,6 +72,21 @@ def _build(new: Settings) -> None:
     logs.LineFormatter(new.secrets)
 
 
+def _prepare_ledger(current: Settings) -> None:
+    """Bring the ledger up to date, and see that all workers have room in it. Raises StoreError."""
+    database, _ = open_ledger(current.database_url, current.data_dir)
+    database.prepare()
+    room, needed = database.room(), CONNECTIONS * current.workers
+    if room is None or room >= 2 * needed:
+        return
+    said = (
+        f"{current.workers} workers take {needed} connections, and during a reload {2 * needed}; it has {room} for us"
+    )
+    if room < needed:
+        raise StoreError(f"{database.place}: {said}: lower WEB_CONCURRENCY, or raise its max_connections or our limits")
+    _doubts.append(f"{database.place}: {said}: a reload may find too few")
+
+
 def greet(server: Any) -> None:
     """Log what the operator should know and, where `make run` asks for it, print a curl line that works as pasted.
 
@@ -79,6 +96,8 @@ def greet(server: Any) -> None:
     hang_up_on_stalled_readers(server.LISTENERS)
     current = snapshot.current()
     warn(current)
+    for doubt in _doubts:
+        log.warning("%s", doubt)
     if server.worker_class is ThreadWorker and SLOW_CLIENTS not in current.warnings:
         log.warning(SLOW_CLIENTS)
     if current.hint:

@@ -15,7 +15,7 @@ from gateway.errors import GatewayError
 from gateway.providers.base import Provider
 from gateway.routing.router import Candidate, Router
 from gateway.stores import StoreError
-from gateway.stores.ledger.sqlite import SqliteDatabase
+from gateway.stores.ledger.opening import open_ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,18 @@ def findings(
 
 def _of_ledger(settings: Settings) -> Finding:
     """A ledger that is there is read; of one that is not yet, only the place is looked at."""
-    database = SqliteDatabase(settings.data_dir)
-    if not database.exists():
-        reason = _unwritable(settings.data_dir)
-        state, text = ("failed", reason) if reason else ("ok", f"will be made in {settings.data_dir}")
-        return Finding(state, "ledger", text)
+    database, _ = open_ledger(settings.database_url, settings.data_dir)
     try:
+        if not database.exists():
+            reason = "" if settings.database_url else _unwritable(settings.data_dir)
+            state, text = ("failed", reason) if reason else ("ok", f"will be made in {database.place}")
+            return Finding(state, "ledger", text)
         limits = len(database.read(lambda tx: tx.run("limits")))
     except StoreError as error:
         return Finding("failed", "ledger", str(error))
-    return Finding("ok", "ledger", f"in {settings.data_dir}; limits: {limits}")
+    finally:
+        database.close()
+    return Finding("ok", "ledger", f"in {database.place}; limits: {limits}")
 
 
 def _unwritable(directory: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.concurrency import Lane
 from gateway.stores import StoreError
-from gateway.stores.ledger import Database, Operation, Outcome
+from gateway.stores.ledger import Database, InDoubt, Operation, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class GroupCommit:
         self._owed: list[_Ticket] = []
         self._wake = threading.Event()
         self._began: float | None = None  # monotonic seconds, of the transaction under way
-        self._lane = Lane()
+        self._lane = Lane(database.blocks)
         self._closing = False
         self._writer = threading.Thread(target=self._run, daemon=True, name="ledger")
         self._writer.start()
@@ -58,8 +58,8 @@ class GroupCommit:
 
         Args:
             operation: what to do in a transaction; it runs beside the event loop.
-            undo: what to do where it is committed after its caller has given up. Without one the operation is owed:
-                it is tried until it is committed, whether or not its caller still waits.
+            undo: what to do where it is committed after its caller has given up, or may be and nobody knows. Without
+                one the operation is owed: it is tried until it is committed, whether or not its caller still waits.
             patience: seconds that this caller waits.
 
         Returns:
@@ -125,7 +125,7 @@ class GroupCommit:
             in_time = ticket.decided.acquire(blocking=False)
             if ticket.undo is None and isinstance(outcome.error, StoreError):
                 self._owed.append(ticket)
-            elif ticket.undo and not in_time and outcome.error is None:
+            elif ticket.undo and (isinstance(outcome.error, InDoubt) or not (in_time or outcome.error)):
                 self._waiting.append(_Ticket(ticket.undo, None))
             ticket.done.set()
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway.accounting.ledger import Ledger
+from gateway.stores.ledger.owners import HostOwners
 from gateway.stores.ledger.sqlite import SqliteDatabase
-from gateway.stores.owners import Owners
 from tests.faults.load import Burst, request
 from tests.faults.oracle import holds
 from tests.faults.rig import Rig, wait_for
@@ -29,7 +29,7 @@ def rig(make_rig: Callable[..., Rig]) -> Rig:
 def hours_later(rig: Rig) -> Iterator[Ledger]:
     """The ledger of another process, for which hours have gone by."""
     ledger = Ledger(
-        SqliteDatabase(rig.data_dir), Owners(rig.data_dir), clock=lambda: time.time_ns() + HOURS * 3600 * 10**9
+        SqliteDatabase(rig.data_dir), HostOwners(rig.data_dir), clock=lambda: time.time_ns() + HOURS * 3600 * 10**9
     )
     ledger.open()
     yield ledger

@@ -39,6 +39,7 @@ ONLY_IN = {
     "urllib3": {"providers/http", "providers/connection"},
     "gunicorn": {"api/body", "server"},
     "lmdb": {"stores"},
+    "psycopg": {"stores"},
     "redis": {"stores"},
     "sqlite3": {"stores"},
     "sqlalchemy": {"stores"},

@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from gateway.stores import StoreError
+
 T = TypeVar("T")
+
+CONNECTIONS = 2  # of a process: one of whoever writes, and one of all who read
 
 
 class Transaction(Protocol):
@@ -32,6 +36,10 @@ class Refusal(Exception):
     """What an operation raises to say no; what it has written until then stands, and those beside it go on."""
 
 
+class InDoubt(StoreError):
+    """Nobody knows whether a transaction was committed: the connection broke in that moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one operation: its result, or what it raised."""
@@ -41,8 +49,22 @@ class Outcome:
 
 
 class Database(Protocol):
-    """Where the ledger is kept. Its methods wait for disks, servers and other processes, and may be called beside an
-    event loop: they log nothing and take no lock that gevent patches."""
+    """Where the ledger is kept. Its methods wait for disks, servers and other processes.
+
+    Attributes:
+        blocks: they would stop an event loop, and are to be called beside it: they log nothing and take no lock that
+            gevent patches. Others wait as greenlets do, and must not be called beside it.
+        place: where that is, for people.
+    """
+
+    blocks: bool
+
+    @property
+    def place(self) -> str: ...
+
+    def exists(self) -> bool:
+        """Whether it has been made. Raises StoreError."""
+        ...
 
     def prepare(self) -> None:
         """Make what is not there, and bring the tables up to date.
@@ -55,7 +77,8 @@ class Database(Protocol):
     def transact(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Do all operations, in their order, in one transaction that is committed when this returns.
 
-        One that fails fails alone: the others are done again without it. To be called by one thread at a time.
+        One that fails fails alone: the others are done again without it. Where InDoubt is what came of one, it may be
+        committed all the same. To be called by one thread at a time.
         """
         ...
 
@@ -73,6 +96,10 @@ class Database(Protocol):
         Raises:
             StoreError: it failed.
         """
+        ...
+
+    def room(self) -> int | None:
+        """How many connections it has for us; None where that is no matter. Raises StoreError."""
         ...
 
     def close(self) -> None:

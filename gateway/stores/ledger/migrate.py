@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
+    from sqlalchemy import Engine
 
 HEAD = "0002"  # the revision that this version of the gateway works with; a test compares it with the steps
+LOCK = 7_810_761_155_937_075  # whoever writes has it, of the advisory locks of a server's database
 
 
 class Failed(Exception):
     """The tables could not be brought up to date."""
 
 
-def upgrade(url: URL) -> None:
+def upgrade(engine: Engine) -> None:
     """Take every step that is missing.
 
     Args:
-        url: the database's address, as SQLAlchemy has it.
+        engine: connects to the database; it is disposed of.
 
     Raises:
         Failed: a step failed, or a newer version of the gateway has been at it.
@@ -31,8 +32,10 @@ def upgrade(url: URL) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["url"] = url
+    config.attributes["engine"] = engine
     try:
         command.upgrade(config, "head")
     except (CommandError, SQLAlchemyError) as error:
         raise Failed(str(error)) from error
+    finally:
+        engine.dispose()

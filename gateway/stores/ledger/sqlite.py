@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL
+from sqlalchemy import URL, create_engine
 from sqlalchemy.dialects import sqlite
 
 from gateway.stores import StoreError
@@ -57,19 +57,16 @@ class SqliteDatabase:
         data_dir: the directory of all embedded state.
     """
 
+    blocks = True
+
     def __init__(self, data_dir: Path) -> None:
+        self.place = str(data_dir)
         self._path = data_dir / _FILE
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._memory: dict[str, Any] = {}
 
-    @property
-    def url(self) -> URL:
-        """Its address, as SQLAlchemy has it."""
-        return URL.create("sqlite", database=str(self._path))
-
     def exists(self) -> bool:
-        """Whether the file is there."""
         return self._path.exists()
 
     def prepare(self) -> None:
@@ -82,7 +79,7 @@ class SqliteDatabase:
                 self._path.chmod(0o600)
                 connection.execute("PRAGMA journal_mode=WAL")
             with self._turn():
-                migrate.upgrade(self.url)
+                migrate.upgrade(create_engine(URL.create("sqlite", database=str(self._path))))
         except (OSError, sqlite3.Error, migrate.Failed) as error:
             raise StoreError(f"the ledger {self._path} cannot be prepared: {error}") from error
 
@@ -118,6 +115,9 @@ class SqliteDatabase:
                         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"the ledger's log cannot be checkpointed: {error}") from error
+
+    def room(self) -> None:
+        """It takes as many as there are."""
 
     def close(self) -> None:
         self._forget()

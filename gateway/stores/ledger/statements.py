@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
+from gateway.stores.ledger.lease_statements import lease_statements
 from gateway.stores.ledger.policy_statements import policy_statements
 from gateway.stores.ledger.tables import BOUGHT, SUMMED, balances, days, holds, totals, usage
 
@@ -55,6 +56,7 @@ def _statements(dialect: str) -> dict[str, Any]:
     between = days.c.day >= bindparam("since"), days.c.day < bindparam("until")
     return {
         **policy_statements(insert),
+        **(lease_statements(insert) if dialect == "postgresql" else {}),
         "balances": select(balances.c.start, balances.c.spent, balances.c.held)
         .where(window, balances.c.start >= bindparam("since"), balances.c.start <= bindparam("until"))
         .order_by(balances.c.start),

@@ -15,8 +15,8 @@ from gateway.accounting import entries, keeper, reports
 from gateway.accounting.keeper import Keeper
 from gateway.accounting.ledger import Ledger
 from gateway.stores import StoreError
+from gateway.stores.ledger.owners import HostOwners
 from gateway.stores.ledger.sqlite import SqliteDatabase
-from gateway.stores.owners import Owners
 from tests.fakes.ledgers import FILE, SECOND, claim, done, ledger_in, limit, rows, spend
 
 DAY = 86_400 * SECOND
@@ -36,7 +36,7 @@ def failures() -> list[str]:
 
 @pytest.fixture
 def ledger(database: SqliteDatabase, tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(SqliteDatabase(tmp_path), Owners(tmp_path))
+    made = Ledger(SqliteDatabase(tmp_path), HostOwners(tmp_path))
     yield made
     made.close()
 
@@ -59,7 +59,7 @@ def a_dead_worker(directory: Path) -> str:
 def test_what_a_dead_worker_held_is_settled_at_its_bound_and_what_the_living_hold_is_not(
     database: SqliteDatabase, kept: Keeper, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    living = Owners(tmp_path)
+    living = HostOwners(tmp_path)
     limit(database, "tenant:t", "usd/total", "1")
     dead = a_dead_worker(tmp_path)
     for call, owner in (("1", dead), ("2", dead), ("3", "without a file"), ("4", living.claim())):
@@ -71,11 +71,11 @@ def test_what_a_dead_worker_held_is_settled_at_its_bound_and_what_the_living_hol
     assert rows(tmp_path, "SELECT spent, held FROM balances") == [(150, 50)]
     assert sum("settled 2 calls" in line or "settled 3 calls" in line for line in caplog.messages) == 1
     assert not (tmp_path / "owners" / dead).exists()
-    living.release()
+    done(database, living.release)
 
 
 def test_two_that_sweep_at_once_settle_a_call_once(database: SqliteDatabase, kept: Keeper, tmp_path: Path) -> None:
-    other = Ledger(SqliteDatabase(tmp_path), Owners(tmp_path))
+    other = Ledger(SqliteDatabase(tmp_path), HostOwners(tmp_path))
     other.open()
     hold(database, "1", "dead")
     assert other.expire() == 1
@@ -110,7 +110,7 @@ def test_balances_of_periods_that_are_over_go_and_no_other_does(
     now = time.time_ns()
     for days in (40, 12, 2, 0):
         spend(database, f"{days}", now - days * DAY)
-    living = Owners(tmp_path)
+    living = HostOwners(tmp_path)
     flying = claim("flying", owner=living.claim())
     done(database, lambda tx: entries.hold(tx, flying, now - 30 * DAY))
     kept.turn()
@@ -118,7 +118,7 @@ def test_balances_of_periods_that_are_over_go_and_no_other_does(
         "SELECT period, sum(spent), sum(held), count(*) FROM balances JOIN limits ON limits.id = limit_id GROUP BY 1"
     )
     assert sorted(rows(tmp_path, query)) == [("day", 100, 50, 3), ("minute", 50, 50, 2), ("total", 200, 50, 1)]
-    living.release()
+    done(database, living.release)
     kept.sweep()
     assert rows(tmp_path, "SELECT sum(held) FROM balances") == [(0,)], "it had a balance to give back"
 

@@ -18,8 +18,8 @@ from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota, InvalidF
 from gateway.model import Usage
 from gateway.stores import StoreError
 from gateway.stores.ledger import Operation, Outcome
+from gateway.stores.ledger.owners import HostOwners
 from gateway.stores.ledger.sqlite import SqliteDatabase
-from gateway.stores.owners import Owners
 from tests.fakes.ledgers import PRICE, SECOND, claim, ledger_in, limit, processes, rows
 
 NOW = 1_795_435_200 * SECOND
@@ -50,7 +50,7 @@ def database(tmp_path: Path) -> Slow:
 
 @pytest.fixture
 def ledger(database: Slow, tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(database, Owners(tmp_path), "https://example.org/quota", clock=lambda: NOW)
+    made = Ledger(database, HostOwners(tmp_path), "https://example.org/quota", clock=lambda: NOW)
     yield made
     database.broken = False
     database.works.set()
@@ -165,7 +165,7 @@ def test_without_a_directory_for_its_name_it_is_unavailable(ledger: Ledger, tmp_
 
 
 def _hold_and_die(directory: Path) -> None:
-    ledger = Ledger(SqliteDatabase(directory), Owners(directory), clock=lambda: NOW)
+    ledger = Ledger(SqliteDatabase(directory), HostOwners(directory), clock=lambda: NOW)
     ledger.hold(claim("of a dead process"))
 
 

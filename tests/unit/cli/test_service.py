@@ -101,9 +101,9 @@ def test_check_fails_where_the_built_in_provider_has_no_such_model(model: str) -
 
 
 def test_check_fails_where_a_provider_does_and_goes_on_to_the_next() -> None:
-    result = run("check", **VARIABLES, OPENAI_BASE_URL="http://127.0.0.1:1/v1", DATABASE_URL="postgresql://x")
+    result = run("check", **VARIABLES, OPENAI_BASE_URL="http://127.0.0.1:1/v1", ADMIN_KEY="x")
     assert result.exit_code == 1
-    assert "warning configuration: DATABASE_URL is set, but this version does not act on it yet" in result.stdout
+    assert "warning configuration: ADMIN_KEY is set, but this version does not act on it yet" in result.stdout
     assert (
         "failed  provider openai: The provider 'openai' cannot be reached. http://127.0.0.1:1/v1/models: [Errno 111]"
         in result.stdout

@@ -18,6 +18,7 @@ class Database:
     """A database that can be slow or broken; a transaction's operations append to `kept`."""
 
     def __init__(self) -> None:
+        self.blocks = True
         self.kept: list[Any] = []
         self.sizes: list[int] = []  # of every transaction that was tried
         self.works = threading.Event()  # where not set, transactions wait for it

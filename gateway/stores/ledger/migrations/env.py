@@ -3,12 +3,12 @@
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Engine, event
 
+from gateway.stores.ledger.migrate import LOCK
 from gateway.stores.ledger.tables import metadata
 
-engine = create_engine(context.config.attributes["url"], poolclass=NullPool)
+engine: Engine = context.config.attributes["engine"]
 if engine.dialect.name == "sqlite":  # Python's driver would commit each table by itself
 
     @event.listens_for(engine, "connect")
@@ -23,4 +23,6 @@ if engine.dialect.name == "sqlite":  # Python's driver would commit each table b
 with engine.connect() as connection:
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
     with context.begin_transaction():
+        if engine.dialect.name != "sqlite":  # two gateways may start at once
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         context.run_migrations()
