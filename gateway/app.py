@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> Flask:
     counter = tokens.load(settings.tokenizer_dir)
     router = Router(settings, catalogue)
     router.check()
-    metrics = Metrics(_model_label(settings, catalogue))
+    metrics = Metrics(_model_label(settings, catalogue), tenants=lambda: directory.tenants())
     checks: dict[str, State] = {f"provider:{name}": "ok" for name in settings.providers}
     checks["ledger"] = "ok"
     checks["tokenizers"] = "ok" if counter.exact else "degraded"

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from gateway.errors import LedgerUnavailable
@@ -55,7 +56,9 @@ class Directory:
         return self._limits
 
     def tenants(self) -> tuple[str, ...]:
-        """The names of the tenants as they were last known, the first made first."""
+        """The names of the tenants as they are last known, the first made first."""
+        with suppress(LedgerUnavailable):
+            self._be_fresh()
         return self._tenants
 
     def refresh(self) -> None:

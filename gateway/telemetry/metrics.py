@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from flask import Flask
@@ -26,6 +26,8 @@ _COMMITS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0
 _OURS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)  # seconds: what the gateway adds
 _CALLS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds: models' answers
 
+_MOST_TENANTS = 200  # that have a label of their own
+
 disable_created_metrics()  # a second series beside each counter, which nobody asked for
 if metric_files.directory():
     storage.ValueClass = storage.MultiProcessValue(metric_files.owner)
@@ -39,7 +41,7 @@ def degraded_counter(registry: CollectorRegistry) -> Counter:
         ["dependency"],
         registry=registry,
     )
-    for dependency in ("cache", "configuration", "ledger", "logs"):
+    for dependency in ("cache", "configuration", "counters", "ledger", "logs"):
         counter.labels(dependency)  # Prometheus sees an increase only of what was there before
     return counter
 
@@ -51,10 +53,12 @@ class Metrics:
 
     Args:
         model_label: the label of a provider's model; must have few answers, whatever clients ask for.
+        tenants: their names; the first of them are labels.
     """
 
-    def __init__(self, model_label: Callable[[str, str], str]) -> None:
+    def __init__(self, model_label: Callable[[str, str], str], tenants: Callable[[], Sequence[str]]) -> None:
         self._model_label = model_label
+        self._tenants = tenants
         self._registry = registry = CollectorRegistry()
         self._scraping = threading.Lock()
         self._read_sums: Callable[[], Sums | None] = lambda: Sums([], [])
@@ -111,7 +115,7 @@ class Metrics:
         if sums is None:
             self.degraded("ledger")
             return b""
-        return off_the_loop(lambda: generate_latest(_Listed(families(sums, self._model_label))))
+        return off_the_loop(lambda: generate_latest(_Listed(families(sums, self._tenant_label, self._model_label))))
 
     def request(self, endpoint: str, record: RequestRecord) -> None:
         """Count a finished request.
@@ -122,7 +126,8 @@ class Metrics:
         """
         named = OTHER if record.requested_model else NONE
         model = self._model_label(record.provider or "", record.model) if record.model else named
-        caller = (record.tenant or NONE, model, record.provider or NONE)
+        tenant = self._tenant_label(record.tenant) if record.tenant else NONE
+        caller = (tenant, model, record.provider or NONE)
         self._requests.labels(endpoint, *caller, record.error_code or "success").inc()
         self._duration.labels(endpoint).observe(record.duration_ms / 1000)
         self._overhead.observe(record.overhead_ms / 1000)
@@ -159,7 +164,10 @@ class Metrics:
 
     def limit_refused(self, tenant: str, unit: str, period: str) -> None:
         """Count a call that a limit had no room for."""
-        self._limits.labels(tenant, unit, period).inc()
+        self._limits.labels(self._tenant_label(tenant), unit, period).inc()
+
+    def _tenant_label(self, tenant: str) -> str:
+        return tenant if tenant in self._tenants()[:_MOST_TENANTS] else OTHER
 
     def unpriced(self, provider: str, model: str) -> None:
         """Count an answer without a price."""

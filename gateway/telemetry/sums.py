@@ -40,12 +40,14 @@ class Sums:
     budgets: list[Budget]
 
 
-def families(sums: Sums, model_label: Callable[[str, str], str]) -> Iterator[Metric]:
+def families(
+    sums: Sums, tenant_label: Callable[[str], str], model_label: Callable[[str, str], str]
+) -> Iterator[Metric]:
     """The metrics of `sums`.
 
     Args:
         sums: as the ledger has them.
-        model_label: the label of a provider's model; several may have the same.
+        tenant_label, model_label: the labels of a tenant, and of a provider's model; several may have the same.
     """
     caller = ["tenant", "model", "provider"]
     tokens = CounterMetricFamily(
@@ -54,7 +56,7 @@ def families(sums: Sums, model_label: Callable[[str, str], str]) -> Iterator[Met
     cost = CounterMetricFamily("llm_gateway_cost_usd", "What answers cost, in USD.", labels=caller)
     by_label: dict[tuple[str, str, str], list[int]] = {}
     for total in sums.totals:
-        labels = (total.tenant, model_label(total.provider, total.model), total.provider)
+        labels = (tenant_label(total.tenant), model_label(total.provider, total.model), total.provider)
         added = by_label.setdefault(labels, [0] * (len(KINDS) + 1))
         for place, amount in enumerate((*total.tokens, total.cost_nano)):
             added[place] += amount
@@ -66,7 +68,7 @@ def families(sums: Sums, model_label: Callable[[str, str], str]) -> Iterator[Met
             cost.add_metric(labels, nano / NANO_PER_USD)
     yield tokens
     yield cost
-    yield _budgets(sums.budgets)
+    yield _budgets(budget for budget in sums.budgets if tenant_label(budget.tenant) == budget.tenant)
 
 
 def _budgets(budgets: Iterable[Budget]) -> Metric:
