@@ -12,6 +12,7 @@ from gateway.accounting.costs import Costs
 from gateway.accounting.keeper import Keeper
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import summary
+from gateway.admission.failover import Failover
 from gateway.admission.limiter import Limiter
 from gateway.api import docs, errors, health, hooks, inference, openai, usage
 from gateway.api import metrics as metrics_api
@@ -34,7 +35,7 @@ from gateway.services.holds import Holds
 from gateway.services.inference import Inference
 from gateway.services.standings import Standings
 from gateway.stores import StoreError
-from gateway.stores.counters.local import LocalCounters
+from gateway.stores.counters.opening import open_counters
 from gateway.stores.ledger.opening import open_ledger
 from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
@@ -63,16 +64,15 @@ def create_app(settings: Settings) -> Flask:
     router = Router(settings, catalogue)
     router.check()
     metrics = Metrics(_model_label(settings, catalogue), tenants=lambda: directory.tenants())
-    checks: dict[str, State] = {f"provider:{name}": "ok" for name in settings.providers}
-    checks["ledger"] = "ok"
-    checks["tokenizers"] = "ok" if counter.exact else "degraded"
-    checks["configuration"] = "degraded" if snapshot.reload_error else "ok"
-    if settings.cache_ttl:
-        checks["cache"] = "ok"
-    state = Health(checks)
+    state = Health(_checks(settings, counter.exact))
     ledger = _ledger(settings, metrics, state)
     directory = Directory(ledger.read)
-    counters = LocalCounters()
+    counters = Failover(
+        open_counters(settings.redis_url, settings.data_dir),
+        share=lambda: settings.workers,
+        failed=lambda: metrics.degraded("counters"),
+        state=state.counters,
+    )
     limiter = Limiter(counters, directory.limits, tell_overrun)
     holds = Holds(limiter, ledger, settings.help_url, metrics.limit_refused)
     costs = Costs(settings, catalogue, metrics.unpriced)
@@ -106,6 +106,16 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(metrics_api.blueprint(metrics))
     app.register_blueprint(docs.blueprint())
     return app
+
+
+def _checks(settings: Settings, exact_tokens: bool) -> dict[str, State]:
+    """What readiness tells before anything is known."""
+    checks: dict[str, State] = {f"provider:{name}": "ok" for name in settings.providers}
+    checks |= {"ledger": "ok", "counters": "ok", "tokenizers": "ok" if exact_tokens else "degraded"}
+    checks["configuration"] = "degraded" if snapshot.reload_error else "ok"
+    if settings.cache_ttl:
+        checks["cache"] = "ok"
+    return checks
 
 
 def _ledger(settings: Settings, metrics: Metrics, state: Health) -> Ledger:

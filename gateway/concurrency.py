@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import socket
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _TURNS = 20  # a look-up, a connection, a password, a command, an answer; and some
 _LOOK = 0.5  # seconds between two looks at a client that has sent more and cannot be waited for
@@ -109,6 +112,20 @@ class Task(Generic[T]):
         """Stop a greenlet where it waits; a thread goes on."""
         if cooperative():
             self._runner.kill(block=False)
+
+
+def every(seconds: float, work: Callable[[], object]) -> None:
+    """Do work again and again beside the caller's own, with pauses, until this process ends. What it raises is told."""
+
+    def run() -> None:
+        while True:
+            try:
+                work()
+            except Exception as crash:
+                log.error("what is done every %g s failed", seconds, exc_info=crash)
+            time.sleep(seconds)
+
+    threading.Thread(target=run, daemon=True).start()
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from gateway.app import DIRECTORY, LEDGER, create_app
+from gateway.app import COUNTERS, DIRECTORY, LEDGER, create_app
 from gateway.config import Settings, load
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.fakes.upstream import Upstream
@@ -67,6 +67,7 @@ def make_app(make_settings: Callable[..., Settings], ledger_file: Path) -> Itera
     yield make
     for app in made:
         app.extensions[DIRECTORY].close()
+        app.extensions[COUNTERS].close()
         app.extensions[LEDGER].close()
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from gateway.accounting.balances import limits
 from gateway.accounting.ledger import Ledger
+from gateway.concurrency import every
 from gateway.errors import LedgerUnavailable
 from gateway.policy.limits import SLIDING
 from gateway.stores import StoreError
@@ -41,7 +41,7 @@ class Keeper:
 
     def start(self) -> None:
         """Begin, in this process."""
-        threading.Thread(target=self._run, daemon=True, name="keeper").start()
+        every(_TICK, self.turn)
 
     def turn(self) -> None:
         """Do what is due. What fails is told once, and tried again in the next turn."""
@@ -73,11 +73,6 @@ class Keeper:
         before = int(time.time()) - self._keep_days * _DAY
         pruned: int = self._ledger.write(lambda tx: _prune(tx, before))
         return pruned < _PRUNED_AT_ONCE
-
-    def _run(self) -> None:
-        while True:
-            self.turn()
-            time.sleep(_TICK)
 
 
 def _said(error: Exception) -> str:

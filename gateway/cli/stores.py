@@ -16,8 +16,7 @@ from gateway.policy.keys import Refused
 from gateway.policy.limits import Misspelt
 from gateway.stores import StoreError
 from gateway.stores.counters import Counters
-from gateway.stores.counters.embedded import EmbeddedCounters
-from gateway.stores.counters.redis import RedisCounters
+from gateway.stores.counters.opening import open_counters
 from gateway.stores.ledger import Database, Operation, Transaction
 from gateway.stores.ledger.opening import open_ledger
 
@@ -41,7 +40,7 @@ def look(work: Callable[[Transaction, Counters], T]) -> T:
     """Do work that only reads, also in the counters."""
     variables = _variables()
     url = variables.get("REDIS_URL")
-    counters = RedisCounters(Secret(url)) if url else EmbeddedCounters(_data_dir(variables))
+    counters = open_counters(Secret(url) if url else None, _data_dir(variables))
     return read(lambda tx: work(tx, counters))
 
 

@@ -21,7 +21,8 @@ from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
 from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
 
 from gateway.api.body import linger
-from gateway.app import KEEPER, LEDGER
+from gateway.app import COUNTERS, KEEPER, LEDGER
+from gateway.concurrency import every
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
 from gateway.telemetry.logs import log_cut_requests, log_request
@@ -40,6 +41,7 @@ _ERRORS: tuple[tuple[type[Exception], type[GatewayError]], ...] = (
     (http.ParseException, InvalidHttp),
     (ssl.SSLError, InvalidHttp),
 )
+_BEAT = 1.0  # seconds between two looks after the counters
 _REASONS = {400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed", 431: "Request Header Fields Too Large",
             500: "Internal Server Error", 501: "Not Implemented"}  # fmt: skip
 
@@ -133,10 +135,11 @@ def install() -> None:
 
 
 def begin(worker: Worker) -> None:
-    """Have the ledger kept in order beside the requests, if this is our application."""
+    """Have the stores kept in order beside the requests, if this is our application."""
     extensions = getattr(worker.wsgi, "extensions", {})
     if KEEPER in extensions:
         extensions[KEEPER].start()
+        every(_BEAT, extensions[COUNTERS].maintain)
 
 
 def leave(worker: Worker) -> None:
@@ -146,6 +149,7 @@ def leave(worker: Worker) -> None:
     log_cut_requests()
     extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
     if LEDGER in extensions:
+        extensions[COUNTERS].close()
         extensions[LEDGER].close()
     logging.shutdown()
     os._exit(leaving.code if isinstance(leaving, SystemExit) and isinstance(leaving.code, int) else 0)

@@ -24,6 +24,10 @@ class Health:
         """Remember how the cache was found."""
         self._checks["cache"] = "ok" if works else "down"
 
+    def counters(self, works: bool) -> None:
+        """Remember whether the shared counters work; without them each process keeps to its share of the limits."""
+        self._checks["counters"] = "ok" if works else "degraded"
+
     def ledger(self, works: bool) -> None:
         """Remember whether the latest transaction was committed."""
         self._checks["ledger"] = "ok" if works else "down"

@@ -14,6 +14,7 @@ from gateway.stores import StoreError
 
 T = TypeVar("T")
 
+_MOST = 10_000  # connections: calls that come all at once are no failure
 _NEVER = 60.0  # seconds: `within` ends what takes longer much earlier
 
 
@@ -29,7 +30,12 @@ class RedisServer:
         self._seconds = seconds
         of_sockets = _NEVER if cooperative() else seconds
         self._client = redis.Redis.from_url(
-            url, socket_timeout=of_sockets, socket_connect_timeout=of_sockets, retry=Retry(NoBackoff(), 0), protocol=2
+            url,
+            socket_timeout=of_sockets,
+            socket_connect_timeout=of_sockets,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            max_connections=_MOST,
         )
 
     def run(self, work: Callable[[redis.Redis], T]) -> T:

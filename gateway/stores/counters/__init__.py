@@ -67,22 +67,7 @@ class Correction:
 
 class Counters(Protocol):
     """Where it is counted. Every method may wait for others, but for no longer than the store's patience, and raises
-    StoreError where it could not be done.
-
-    Attributes:
-        living: how many processes count there, as far as this one has heard.
-    """
-
-    living: int
-
-    def join(self, in_flight: Mapping[bytes, int]) -> int:
-        """Be a new owner of calls in flight, with these, by counter; what this process had before counts no more. To be
-        called before anything is taken in a process.
-
-        Returns:
-            Where they count: the bucket of their corrections from now on.
-        """
-        ...
+    StoreError where it could not be done."""
 
     def take(self, demands: Sequence[Demand]) -> Verdict:
         """Count all that a call asks for, or nothing of it, in one transaction. It names no counter twice."""
@@ -104,4 +89,22 @@ class Counters(Protocol):
 
     def close(self) -> None:
         """Take this process's calls in flight back."""
+        ...
+
+
+class SharedCounters(Counters, Protocol):
+    """Counters of several processes, each of which joins before it takes anything.
+
+    Attributes:
+        living: how many they are, as far as this one has heard.
+    """
+
+    living: int
+
+    def join(self, in_flight: Mapping[bytes, int]) -> int:
+        """Be a new owner of calls in flight, who has these, by counter; what this process had before counts no more.
+
+        Returns:
+            Where they count: the bucket of their corrections from now on.
+        """
         ...

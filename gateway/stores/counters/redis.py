@@ -88,7 +88,7 @@ class RedisCounters:
             try:
                 return client.evalsha(_HASHES[script], number, *rest)
             except NoScriptError:
-                return client.eval(script, number, *rest)
+                return client.evalsha(client.script_load(script), number, *rest)
 
         return self._server.run(work)
 

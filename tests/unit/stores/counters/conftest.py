@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.config import Secret
-from gateway.stores.counters import Counters
+from gateway.stores.counters import Counters, SharedCounters
 from gateway.stores.counters.embedded import EmbeddedCounters
 from gateway.stores.counters.local import LocalCounters
 from gateway.stores.counters.redis import _HASHES, _SHARED, RedisCounters
@@ -58,8 +58,8 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture(params=["embedded", "redis", "local"])
-def counters(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Counters]:
-    made: Counters
+def counters(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[SharedCounters]:
+    made: SharedCounters
     if request.param == "embedded":
         made = EmbeddedCounters(tmp_path, 2**22, clock)
     elif request.param == "redis":

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gateway.stores.counters import IN_FLIGHT, Correction, Counters, Demand, Verdict
+from gateway.stores.counters import IN_FLIGHT, Correction, Counters, Demand, SharedCounters, Verdict
 from tests.unit.stores.counters.conftest import SECOND, Clock
 
 A, B = b"a" * 16, b"b" * 16
@@ -151,7 +151,7 @@ def test_an_end_may_be_told_before_its_beginning(counters: Counters) -> None:
     assert not take(counters, 1, seconds=IN_FLIGHT).taken
 
 
-def test_who_joins_anew_has_in_flight_what_it_says_and_nothing_from_before(counters: Counters) -> None:
+def test_who_joins_anew_has_in_flight_what_it_says_and_nothing_from_before(counters: SharedCounters) -> None:
     last = take(counters, 9, 3, IN_FLIGHT).buckets[0]
     place = counters.join({A: 1, B: 2})
     assert counters.used([(A, IN_FLIGHT), (B, IN_FLIGHT)]) == [1, 2]

@@ -13,12 +13,12 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from gateway.stores.counters import IN_FLIGHT, Counters, Demand
+from gateway.stores.counters import IN_FLIGHT, Demand, SharedCounters
 from gateway.stores.counters.embedded import EmbeddedCounters
 
 A = b"a" * 16
 SECOND = 1_000_000_000
-Make = Callable[[str], Counters]  # of a directory or an address
+Make = Callable[[str], SharedCounters]  # of a directory or an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Asked:
     bucket: int
 
 
-def embedded(where: str) -> Counters:
+def embedded(where: str) -> SharedCounters:
     return EmbeddedCounters(Path(where))
 
 
