@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,9 @@ import click
 from gateway.accounting import reports
 from gateway.accounting.reports import Standing
 from gateway.cli.listing import listed, with_format
-from gateway.cli.stores import look, understood, write
+from gateway.cli.stores import look, read, understood, write
 from gateway.policy.book import LimitBook
-from gateway.policy.keys import tenant_of
+from gateway.policy.keys import Refused, exists, tenant_of
 from gateway.policy.limits import MODES, SLIDING, Subject, Whom
 from gateway.services.standings import counted
 from gateway.stores.counters import Counters
@@ -46,9 +47,9 @@ def set_limit(subject: str, rate: str, value: str, mode: str | None) -> None:
     standing = write(lambda tx: reports.set_limit(tx, subject, rate, value, mode), make=True)
     limit = standing.limit
     said = f"{limit.subject.text} {rate}: {limit.write(limit.value)}, {limit.mode}; {limit.write(standing.spent)} spent"
-    if not standing.spent and not standing.held:
-        said += "; nothing counts against it yet: check the spelling if something should"
     click.echo(said, err=True)
+    for doubt in read(lambda tx: list(_doubts(tx, limit.subject))):
+        click.echo(f"{doubt}: check the spelling", err=True)
 
 
 @limits.command("list")
@@ -122,6 +123,18 @@ def _whom(tx: Transaction, subject: Subject) -> Whom:
     if whom.key_id is None or whom.tenant is not None:
         return whom
     return replace(whom, tenant=tenant_of(tx, whom.key_id))
+
+
+def _doubts(tx: Transaction, subject: Subject) -> Iterator[str]:
+    """What it names and nobody knows."""
+    tenant, key_id = subject.whom.tenant, subject.whom.key_id
+    if tenant is not None and not exists(tx, tenant):
+        yield f"there is no tenant {tenant!a} yet"
+    if key_id is not None:
+        try:
+            tenant_of(tx, key_id)
+        except Refused as refused:
+            yield str(refused)
 
 
 def _is_of(standing: Standing, subject: Subject) -> bool:

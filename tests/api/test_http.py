@@ -38,6 +38,7 @@ def test_readiness_names_each_dependency(client: FlaskClient) -> None:
             "checks": {
                 "provider:offline": {"state": "ok"},
                 "ledger": {"state": "ok"},
+                "counters": {"state": "ok"},
                 "tokenizers": {"state": "ok"},
                 "configuration": {"state": "ok"},
             },

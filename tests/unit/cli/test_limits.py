@@ -147,13 +147,14 @@ def test_a_limit_for_each_user_is_listed_once_and_for_every_user_if_one_asks(dat
 
 
 def test_who_sets_a_limit_is_told_what_it_is_and_how_it_stands(database: SqliteDatabase) -> None:
+    run("tenants", "create", "search")
     called(database, "1", now_ns=time.time_ns())
     said = run("limits", "set", "tenant:search", "usd/day", "9", "--mode", "firm").stderr
     assert said == "tenant:search usd/day: 9, firm; 1.500000001 spent\n"
     said = run("limits", "set", "tenant:search", "usd/day", "8").stderr
     assert said.startswith("tenant:search usd/day: 8, firm; "), "it keeps its mode"
     said = run("limits", "set", "tenant:serach", "usd/day", "9").stderr
-    assert said.startswith("tenant:serach usd/day: 9, hard; 0 spent; nothing counts against it yet: check the spelling")
+    assert said == ("tenant:serach usd/day: 9, hard; 0 spent\nthere is no tenant 'serach' yet: check the spelling\n")
 
 
 def test_a_spreadsheet_takes_no_name_for_a_formula(database: SqliteDatabase) -> None:
