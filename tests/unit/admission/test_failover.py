@@ -147,7 +147,7 @@ def test_going_and_coming_back_are_told_once_each(case: Case, caplog: pytest.Log
 
 
 def test_a_failure_from_before_they_were_back_does_not_send_them_away_again(case: Case) -> None:
-    case.counters.take(CALL)
+    verdict = case.counters.take(CALL)
 
     def away_and_back() -> None:
         case.shared.down = True
@@ -156,10 +156,8 @@ def test_a_failure_from_before_they_were_back_does_not_send_them_away_again(case
         case.shared.deaf = True
 
     case.shared.meanwhile = away_and_back
-    case.shared.deaf = False
-    case.counters.correct([])
-    case.counters.used([(A, 60)])
-    assert case.states[:2] == [False, True]
+    end(case, verdict)
+    assert (case.failures, case.states) == (2, [False, True])
 
 
 def test_a_correction_goes_where_it_was_counted(case: Case) -> None:
