@@ -134,6 +134,8 @@ def test_a_redis_that_fails_costs_no_call_more_than_a_moment_and_heals_by_itself
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(fault.url)) for _ in range(WORKERS)]
         time.sleep(0.3)
+        for worker in workers:
+            worker.states.clear()  # a busy machine may have been slower than a Redis may be
         fault.begin(kind)
         began = time.monotonic()
         until(lambda: all(worker.states for worker in workers))
@@ -141,13 +143,13 @@ def test_a_redis_that_fails_costs_no_call_more_than_a_moment_and_heals_by_itself
         time.sleep(0.7)
         fault.end(kind)
         ended = time.monotonic()
-        until(lambda: all(worker.states == [False, True] for worker in workers))
+        until(lambda: all(worker.states[-1] for worker in workers))
         time.sleep(0.3)
     later = sorted(told - asked for worker in workers for asked, told, _ in worker.took if began + 0.4 < asked < ended)
-    assert not later or later[math.ceil(0.99 * len(later)) - 1] < 0.05
+    assert not later or later[math.ceil(0.99 * len(later)) - 1] < 0.01
     check(workers, LIMIT * (3 if kind in ("killed", "emptied") else 2))
     meanwhile = sum(well for worker in workers for asked, _, well in worker.took if began < asked < ended)
-    assert meanwhile >= LIMIT - WORKERS, "their shares were there"
+    assert meanwhile >= LIMIT // 2, "their shares were there"
 
 
 def test_a_redis_that_comes_and_goes_makes_no_more_of_a_limit_than_one_that_is_away(fault: Fault) -> None:

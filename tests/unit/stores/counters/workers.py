@@ -13,8 +13,10 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from gateway.config import Secret
 from gateway.stores.counters import IN_FLIGHT, Demand, SharedCounters
 from gateway.stores.counters.embedded import EmbeddedCounters
+from gateway.stores.counters.redis import RedisCounters
 
 A = b"a" * 16
 SECOND = 1_000_000_000
@@ -34,6 +36,10 @@ class Asked:
 
 def embedded(where: str) -> SharedCounters:
     return EmbeddedCounters(Path(where))
+
+
+def on_redis(where: str) -> SharedCounters:
+    return RedisCounters(Secret(where))
 
 
 def processes() -> ForkServerContext:
