@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway.accounting.ledger import Ledger
-from gateway.stores.ledger.sqlite import SqliteDatabase
 from gateway.stores.ledger.owners import HostOwners
+from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.faults.load import Burst, request
 from tests.faults.oracle import holds
 from tests.faults.rig import Rig, wait_for

@@ -15,8 +15,8 @@ from gateway.accounting import entries, keeper, reports
 from gateway.accounting.keeper import Keeper
 from gateway.accounting.ledger import Ledger
 from gateway.stores import StoreError
-from gateway.stores.ledger.sqlite import SqliteDatabase
 from gateway.stores.ledger.owners import HostOwners
+from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.fakes.ledgers import FILE, SECOND, claim, done, ledger_in, limit, rows, spend
 
 DAY = 86_400 * SECOND

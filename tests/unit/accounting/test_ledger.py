@@ -18,8 +18,8 @@ from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota, InvalidF
 from gateway.model import Usage
 from gateway.stores import StoreError
 from gateway.stores.ledger import Operation, Outcome
-from gateway.stores.ledger.sqlite import SqliteDatabase
 from gateway.stores.ledger.owners import HostOwners
+from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.fakes.ledgers import PRICE, SECOND, claim, ledger_in, limit, processes, rows
 
 NOW = 1_795_435_200 * SECOND
