@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,12 @@ from flask.testing import FlaskClient
 
 from gateway.app import COUNTERS, DIRECTORY, LEDGER, create_app
 from gateway.config import Settings, load
+from gateway.stores.ledger.postgresql import PostgresDatabase
 from gateway.stores.ledger.sqlite import SqliteDatabase
+from tests.fakes.postgres_server import PostgresServer, open_server
 from tests.fakes.upstream import Upstream
 
+EMPTY = f"empty_{uuid.uuid4().hex}"
 KEY = "test-key-0123456789"  # long enough not to be warned of
 
 
@@ -38,6 +42,25 @@ def put_ledger(data_dir: Path) -> Path:
 def ledger_file(tmp_path: Path) -> Path:
     """The ledger of this test's applications."""
     return put_ledger(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server, with an empty ledger that others are copied from."""
+    with open_server() as server:
+        server.run(f"CREATE DATABASE {EMPTY}")
+        PostgresDatabase(server.url(EMPTY)).prepare()
+        yield server
+        server.run(f"DROP DATABASE {EMPTY} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty ledger in PostgreSQL."""
+    name = f"ledger_{uuid.uuid4().hex}"
+    postgres_server.run(f"CREATE DATABASE {name} TEMPLATE {EMPTY}")
+    yield postgres_server.url(name)
+    postgres_server.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -18,12 +18,16 @@ from gateway.accounting.entries import Claim
 from gateway.accounting.prices import own_price
 from gateway.model import Usage
 from gateway.policy.limits import Payer
-from gateway.stores.ledger import Operation
+from gateway.stores.ledger import Database, Operation
+from gateway.stores.ledger.owners import HostOwners, LeasedOwners, Owners
+from gateway.stores.ledger.postgres_connection import connect
+from gateway.stores.ledger.postgresql import PostgresDatabase
 from gateway.stores.ledger.sqlite import SqliteDatabase
 
 T = TypeVar("T")
 
 FILE = "ledger.sqlite"
+Place = Path | str  # of a ledger: SQLite's directory, or PostgreSQL's address
 SECOND = 1_000_000_000  # nanoseconds
 PRICE = own_price({"input": Decimal("0.002"), "output": Decimal("0.003")})  # 2 and 3 nano-USD a token
 
@@ -41,7 +45,17 @@ def ledger_in(directory: Path) -> SqliteDatabase:
     return SqliteDatabase(directory)
 
 
-def done(database: SqliteDatabase, operation: Operation) -> Any:
+def ledger_at(place: Place) -> Database:
+    """The ledger that is there, as any process would open it."""
+    return SqliteDatabase(place) if isinstance(place, Path) else PostgresDatabase(place)
+
+
+def owners_at(place: Place) -> Owners:
+    """Who holds what there, likewise."""
+    return HostOwners(place) if isinstance(place, Path) else LeasedOwners()
+
+
+def done(database: Database, operation: Operation) -> Any:
     """What an operation returns in a transaction of its own. Raises what it raises."""
     (outcome,) = database.transact([operation])
     if outcome.error:
@@ -58,27 +72,32 @@ def claim(call_id: str = "call", attempt: int = 1, owner: str = "worker", **fact
     return Claim(call_id, attempt, owner, payer, known, bound, bound)
 
 
-def spend(database: SqliteDatabase, call_id: str, now: int, usage: Usage = Usage(10, 10), **facts: Any) -> None:  # noqa: B008 - frozen
+def spend(database: Database, call_id: str, now: int, usage: Usage = Usage(10, 10), **facts: Any) -> None:  # noqa: B008 - frozen
     """Hold a call at `now` and settle it at once."""
     done(database, lambda tx: entries.hold(tx, claim(call_id, **facts), now))
     done(database, lambda tx: entries.settle(tx, call_id, 1, now, usage, PRICE.cost(usage), {"status": 200}))
 
 
-def limit(database: SqliteDatabase, subject: str, rate: str, value: str, mode: str = "hard") -> None:
+def limit(database: Database, subject: str, rate: str, value: str, mode: str = "hard") -> None:
     """Set a limit."""
     done(database, lambda tx: reports.set_limit(tx, subject, rate, value, mode))
 
 
-def rows(directory: Path, query: str) -> list[tuple[Any, ...]]:
+def rows(place: Place, query: str) -> list[tuple[Any, ...]]:
     """What the database says to anyone who asks it."""
-    with closing(sqlite3.connect(directory / FILE)) as connection:
-        return connection.execute(query).fetchall()
+    with closing(_asked(place)) as connection:
+        found: list[tuple[Any, ...]] = connection.execute(query).fetchall()
+        return found
 
 
-def everything(directory: Path) -> dict[str, list[tuple[Any, ...]]]:
+def _asked(place: Place) -> Any:
+    return sqlite3.connect(place / FILE) if isinstance(place, Path) else connect(place)
+
+
+def everything(place: Place) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables but the number of changes."""
     tables = ("limits", "balances", "holds", "usage", "days", "totals")
-    with closing(sqlite3.connect(directory / FILE)) as connection:
+    with closing(_asked(place)) as connection:
         return {table: sorted(connection.execute(f"SELECT * FROM {table}"), key=str) for table in tables}
 
 

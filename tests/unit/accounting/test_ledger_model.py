@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,9 @@ from gateway.errors import InvalidField
 from gateway.model import Usage, usd
 from gateway.policy.limits import CALENDAR, MODES, SLIDING, Subject
 from gateway.stores.ledger import Operation, Transaction
-from tests.fakes.ledgers import PRICE, SECOND, claim, done, everything, ledger_in, rows
+from gateway.stores.ledger.postgres_connection import connect
+from gateway.stores.ledger.tables import metadata
+from tests.fakes.ledgers import PRICE, SECOND, Place, claim, done, everything, ledger_at, ledger_in, rows
 from tests.unit.accounting.model import Amounts, Call, Key, Model, whose
 
 BEGINNINGS = ["2027-12-31T23:59:59", "2028-02-28T23:59:00", "2028-02-29T12:00:00", "2026-11-22T23:59:59.5"]
@@ -59,13 +61,19 @@ class Ledgers(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = TemporaryDirectory()
-        self.path = Path(self.directory.name)
-        self.database = ledger_in(self.path)
-        self.other = type(self.database)(self.path)  # what another worker would find
+        self.place = self.empty()
+        self.database = ledger_at(self.place)
+        self.other = ledger_at(self.place)  # what another worker would find
         self.model = Model()
         self.bounds: dict[tuple[str, int], Bound] = {}  # what is held
         self.count = 0
         self.strict: set[Key] = set()  # hard limits that were there from the start, and may never be passed
+
+    def empty(self) -> Place:
+        """Where an empty ledger is."""
+        path = Path(self.directory.name)
+        ledger_in(path)
+        return path
 
     def teardown(self) -> None:
         for database in (self.database, self.other):
@@ -159,9 +167,9 @@ class Ledgers(RuleBasedStateMachine):
 
     @rule(name=settled, part=few)
     def settle_again(self, name: tuple[str, int], part: int) -> None:
-        before = everything(self.path)
+        before = everything(self.place)
         assert self.do(lambda tx: entries.settle(tx, *name, self.now, Usage(part, part), part, {})) == []
-        assert everything(self.path) == before
+        assert everything(self.place) == before
 
     @rule(owner=st.sampled_from("ab"))
     def expire(self, owner: str) -> None:
@@ -197,7 +205,7 @@ class Ledgers(RuleBasedStateMachine):
     @invariant()
     def no_hard_limit_is_ever_passed(self) -> None:
         columns = "subject, unit, period, instance, start, spent + held, value"
-        taken = rows(self.path, f"SELECT {columns} FROM balances JOIN limits ON limits.id = balances.limit_id")
+        taken = rows(self.place, f"SELECT {columns} FROM balances JOIN limits ON limits.id = balances.limit_id")
         for *balance, start, _, value in taken:
             width = 60 if balance[2] in SLIDING else 0
             window = [row[5] for row in taken if list(row[:4]) == balance and start <= row[4] <= start + width]
@@ -209,14 +217,14 @@ class Ledgers(RuleBasedStateMachine):
         expected = (len(took), *(sum(each[unit] for each in took) for unit in ("requests", "tokens", "usd")))
         tokens = "(prompt_tokens + completion_tokens)"
         for table in (
-            f"SELECT 1 AS attempts, attempt < 2 AS requests, iif(attempt, {tokens}, 0) AS tokens, cost_nano FROM usage",
+            f"SELECT 1 AS attempts, CASE WHEN attempt < 2 THEN 1 ELSE 0 END AS requests, CASE WHEN attempt > 0 THEN {tokens} ELSE 0 END AS tokens, cost_nano FROM usage",
             f"SELECT attempts, requests, {tokens} AS tokens, cost_nano FROM days",
             f"SELECT attempts, requests, {tokens} AS tokens, cost_nano FROM totals",
         ):
             sums = "sum(attempts), sum(requests), sum(tokens), sum(cost_nano)"
-            (found,) = rows(self.path, f"SELECT {sums} FROM ({table})")
+            (found,) = rows(self.place, f"SELECT {sums} FROM ({table})")
             assert tuple(amount or 0 for amount in found) == expected
-        for table in everything(self.path).values():
+        for table in everything(self.place).values():
             assert not any(isinstance(value, float) for row in table for value in row)
 
 
@@ -224,7 +232,29 @@ class UndoError(Exception):
     """A look at the ledger leaves no trace."""
 
 
+class PostgresLedgers(Ledgers):
+    """The same over PostgreSQL, in one database for all examples."""
+
+    url: str
+
+    def empty(self) -> Place:
+        with closing(connect(self.url)) as connection:
+            connection.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY".encode())
+        return self.url
+
+
+@pytest.fixture
+def one_database(postgres: str) -> None:
+    PostgresLedgers.url = postgres
+
+
+def settled_with(examples: int) -> settings:
+    return settings(
+        max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+
+
 TestLedgers = Ledgers.TestCase
-TestLedgers.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestLedgers.settings = settled_with(40)
+TestPostgresLedgers = pytest.mark.usefixtures("one_database")(PostgresLedgers.TestCase)
+TestPostgresLedgers.settings = settled_with(5)

@@ -1,0 +1,60 @@
+"""A way to PostgreSQL that is cut where a test says so."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from types import TracebackType
+from typing import Literal, Self
+
+_SYNC = b"S\0\0\0\x04"  # what a transaction ends with
+
+
+class CuttingProxy:
+    """Passes bytes on between clients and a server of this machine.
+
+    Args:
+        port: the server's.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = port
+        self._cut: str | None = None
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def cut(self, side: Literal["before", "after"]) -> None:
+        """Cut off the next client that says something: before the server hears that, or when it has answered all."""
+        self._cut = side
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._pass_on, args=(self._listener.accept()[0],), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._server)) as server, contextlib.suppress(OSError):
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    said = ready.recv(65536)
+                    if not said:
+                        return
+                    if ready is client and (self._cut == "before" or (self._cut and _SYNC in said[-10:])):
+                        side, self._cut = self._cut, None
+                        if side == "after":
+                            server.sendall(said)
+                            server.recv(65536)
+                        return
+                    (server if ready is client else client).sendall(said)
