@@ -28,6 +28,7 @@ _DEFAULTS = {
 # A worker that is stopped within a transaction holds all others up until the server ends it.
 _SESSION = b"""
 SET idle_in_transaction_session_timeout = '4s'; SET lock_timeout = '10s'; SET statement_timeout = '30s';
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
 SET client_encoding = 'UTF8'; SET synchronous_commit = on
 """
 _LONGEST = 40.0  # seconds that a server which hangs is waited for; one that works has given up by itself
@@ -78,6 +79,13 @@ def connect(url: str, patience: float = _LONGEST, autocommit: bool = True) -> Co
         connection.close()
         raise
     return connection
+
+
+def unwatched(connection: Connection, pipeline: psycopg.Pipeline) -> None:
+    """Have what is on its way answered in full before anybody reads it. A server that waits for the rest of a message
+    would not end the transaction of a worker that stops there."""
+    connection.pgconn.pipeline_sync()  # at once, where the library would wait for the next statement
+    pipeline.result_queue.append(None)
 
 
 def told(error: Exception) -> Exception:
