@@ -27,6 +27,7 @@ T = TypeVar("T")
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _TURN = f"SELECT pg_advisory_xact_lock({migrate.LOCK})".encode()
 _READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_MIGRATION = 3600.0  # seconds that a step may take
 _PATIENCE = 5.0  # seconds that a reader waits: for its turn, and for each answer
 _ROOM = b"""
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
@@ -109,7 +110,7 @@ class PostgresDatabase:
                 if _revision(connection) == migrate.HEAD:
                     return
             migrate.upgrade(
-                create_engine("postgresql+psycopg://", creator=lambda: connect(self._url, autocommit=False))
+                create_engine("postgresql+psycopg://", creator=lambda: connect(self._url, _MIGRATION, migrating=True))
             )
         except psycopg.Error as error:
             raise told(error) from error
