@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.accounting import reports
@@ -23,7 +24,7 @@ from gateway.stores.ledger import Transaction
 from tests.fakes.ledgers import done, ledger_at
 from tests.faults.load import Burst, Call, Load, request
 from tests.faults.oracle import Oracle, Row
-from tests.faults.rig import WITHIN, Provider, Rig, wait_for
+from tests.faults.rig import SEED, WITHIN, Provider, Rig, wait_for
 from tests.service.conftest import Service, services
 
 SOON = 10.0  # seconds in which a busy machine, too, has told every worker of a change
@@ -79,8 +80,9 @@ class Fleet:
         return burst
 
     @contextmanager
-    def load(self, clients: int, seed: int, key: str) -> Iterator[Loads]:
+    def load(self, clients: int, key: str) -> Iterator[Loads]:
         """Have so many clients of each gateway make calls until the block ends."""
+        seed = 1000 * SEED + next(_NUMBERS)  # no two calls have the same name
         loads = [Load(rig.service.port, clients, seed, key, pause=_PAUSE) for rig in self.rigs]
         with ExitStack() as stack:
             for load in loads:
@@ -240,9 +242,7 @@ def kill_all(service: Service) -> None:
 
 def degraded(service: Service, dependency: str) -> float:
     """How often a gateway had to do without something."""
-    line = HTTPConnection("127.0.0.1", service.port, timeout=30)
-    line.request("GET", "/metrics")
-    for family in text_string_to_metric_families(line.getresponse().read().decode()):
+    for family in text_string_to_metric_families(requests.get(f"{service.url}/metrics", timeout=30).text):
         for sample in family.samples:
             if sample.name == "llm_gateway_degraded_total" and sample.labels["dependency"] == dependency:
                 return float(sample.value)

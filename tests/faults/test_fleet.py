@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.redis_server import RedisServer
 from tests.faults.fleet import SOON, Fleet, Tenant, fleet_in
 from tests.faults.oracle import holds
-from tests.faults.rig import LONG, SEED, tell, wait_for
+from tests.faults.rig import LONG, tell, wait_for
 
 FLEETS = [("gevent", "gthread"), ("gevent", "gevent"), ("gthread", "gthread")][: 3 if LONG else 1]
 AT_ONCE, ROOM = (2_000, 300) if LONG else (150, 20)
@@ -112,7 +112,7 @@ def test_both_gateways_have_as_many_calls_in_flight_as_a_limit_says(fleet: Fleet
 def test_after_any_load_the_counters_say_what_the_ledger_says_and_nothing_is_in_flight(fleet: Fleet) -> None:
     tenant = fleet.tenant(("concurrency", "5"), ("tokens/hour", PLENTY), ("requests/hour", PLENTY))
     fleet.provider.most()
-    with fleet.load(CLIENTS, SEED, tenant.key) as load:
+    with fleet.load(CLIENTS, tenant.key) as load:
         time.sleep(SECONDS)
     calls, most = load.calls, fleet.provider.most()
     rows = tenant.rows(fleet.audit(calls))

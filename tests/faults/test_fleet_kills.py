@@ -73,7 +73,7 @@ def test_the_places_of_dead_workers_among_calls_in_flight_are_free_again_and_no_
 
 def test_gateways_and_workers_that_are_killed_under_load_lose_and_double_nothing(fleet: Fleet) -> None:
     tenant, chance = fleet.tenant(*LIMITS), random.Random(SEED)
-    with fleet.load(CLIENTS, SEED, tenant.key) as load:
+    with fleet.load(CLIENTS, tenant.key) as load:
         for _ in range(KILLS):
             time.sleep(chance.uniform(0.1, 0.6))
             wait_for(lambda: kill_any(chance.choice(fleet.rigs), chance), SOON)
