@@ -16,7 +16,7 @@ from gateway.stores.owners import Owners
 
 T = TypeVar("T")
 
-_MAP = 2**27  # bytes
+_MAP = 2**28  # bytes of addresses; a key with four windows that are busy all the time takes 5.5 kB
 _USABLE = 0.7  # of them: what is full could not even be emptied
 _ROOMY = 0.6  # with more in use nobody joins, who would soon be sent away
 _PATIENCE = 0.25  # seconds that a writer waits for the others

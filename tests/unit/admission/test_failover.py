@@ -66,7 +66,10 @@ class Case:
     def __init__(self) -> None:
         self.shared = Shared()
         self.failures, self.states = 0, list[bool]()
-        self.counters = Failover(self.shared, lambda: 4, self._failed, self.states.append)
+        self.counters = Failover(self.shared, lambda: self.share(), self._failed, self.states.append)
+
+    def share(self) -> int:
+        return 4
 
     def _failed(self) -> None:
         self.failures += 1
@@ -211,6 +214,16 @@ def test_a_call_that_was_taken_while_this_process_joined_again_is_in_flight_once
     assert case.in_flight() == 2
     end(case, verdict)
     assert case.in_flight() == 1
+
+
+def test_who_is_on_the_way_to_its_own_when_they_are_back_asks_them(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.shared.down = True
+    case.counters.take([Demand(B, 60, 100, 1)])
+    monkeypatch.setattr(case, "share", lambda: heal(case) or 4)
+    verdict = case.counters.take(CALL)
+    assert case.in_flight() == 1
+    end(case, verdict)
+    assert case.in_flight() == 0
 
 
 def test_each_process_joins_by_itself(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
