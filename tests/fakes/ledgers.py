@@ -85,19 +85,20 @@ def limit(database: Database, subject: str, rate: str, value: str, mode: str = "
 
 def rows(place: Place, query: str) -> list[tuple[Any, ...]]:
     """What the database says to anyone who asks it."""
-    with closing(_asked(place)) as connection:
+    with closing(asked(place)) as connection:
         found: list[tuple[Any, ...]] = connection.execute(query).fetchall()
         return found
 
 
-def _asked(place: Place) -> Any:
+def asked(place: Place) -> Any:
+    """A connection of the database's own kind."""
     return sqlite3.connect(place / FILE) if isinstance(place, Path) else connect(place)
 
 
 def everything(place: Place) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all tables but the number of changes."""
     tables = ("limits", "balances", "holds", "usage", "days", "totals")
-    with closing(_asked(place)) as connection:
+    with closing(asked(place)) as connection:
         return {table: sorted(connection.execute(f"SELECT * FROM {table}"), key=str) for table in tables}
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.rig import Provider, Rig
+from tests.faults.rig import DATABASE, Provider, Rig
 from tests.service.conftest import Service, start
 
 __all__ = ["make_rig", "start"]
 
 
 @pytest.fixture
-def make_rig(tmp_path: Path, start: Callable[..., Service]) -> Iterator[Callable[..., Rig]]:
+def make_rig(
+    tmp_path: Path, start: Callable[..., Service], request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Rig]]:
     """Starts rigs: a provider with these options, and the gateway in front of it."""
     providers: list[Provider] = []
 
@@ -22,7 +24,8 @@ def make_rig(tmp_path: Path, start: Callable[..., Service]) -> Iterator[Callable
         directory = tmp_path / f"rig-{len(providers)}"
         directory.mkdir()
         providers.append(Provider(directory / "record", *provider))
-        return Rig(directory, providers[-1], start, worker, variables)
+        url = request.getfixturevalue("postgres") if DATABASE == "postgresql" else None
+        return Rig(directory, providers[-1], start, worker, variables, url)
 
     yield make
     for provider in providers:

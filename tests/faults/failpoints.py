@@ -22,6 +22,8 @@ from gateway.accounting.ledger import Ledger
 from gateway.providers import connection
 from gateway.providers.http import Reply
 from gateway.providers.openai import OpenAIStream
+from gateway.stores.ledger import Database
+from gateway.stores.ledger.postgresql import PostgresDatabase
 from gateway.stores.ledger.sqlite import SqliteDatabase
 
 VARIABLE = "FAILPOINTS"  # the directory that a test and the workers share
@@ -127,7 +129,8 @@ def install(directory: Path) -> None:
     trigger = _Trigger(directory)
     for name, owner, method in _WHERE:
         setattr(owner, method, _around(trigger, name, getattr(owner, method)))
-    SqliteDatabase._commit = _committing(trigger, SqliteDatabase._commit)  # type: ignore[method-assign]
+    for database in (SqliteDatabase, PostgresDatabase):
+        setattr(database, "_commit", _committing(trigger, database._commit))  # noqa: B010 - of either type
 
 
 def _around(trigger: _Trigger, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +147,7 @@ def _around(trigger: _Trigger, name: str, method: Callable[..., Any]) -> Callabl
 def _committing(trigger: _Trigger, commit: Callable[..., Any]) -> Callable[..., Any]:
     """`commit` with another operation at the end of the transaction, which writes nothing."""
 
-    def reaching(database: SqliteDatabase, operations: Sequence[Callable[..., Any]]) -> Any:
+    def reaching(database: Database, operations: Sequence[Callable[..., Any]]) -> Any:
         outcomes = commit(database, [*operations, lambda tx: trigger.reach("before commit")])
         trigger.reach("after commit")
         return outcomes[:-1]

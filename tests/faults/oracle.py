@@ -1,11 +1,11 @@
-"""Whether the books are right: read when all is quiet, straight from the ledger's file, and compared with what the
+"""Whether the books are right: read when all is quiet, straight from the ledger's tables, and compared with what the
 provider wrote down, with what the clients were told and with what /metrics shows."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.policy.limits import SLIDING, Limit, Payer, Subject
+from tests.fakes.ledgers import Place, asked
 from tests.faults.load import Call
 from tests.faults.upstream import Line, read_record
 
@@ -42,42 +43,31 @@ def cost(line: Line | Row) -> int:
     return (prompt - cached) * INPUT + cached * CACHED + answer * OUTPUT
 
 
-def holds(data_dir: Path) -> list[Row]:
+def holds(place: Place) -> list[Row]:
     """The calls in flight."""
-    with _reading(data_dir) as connection:
-        return _all(connection, "holds")
+    return _all(place, "holds")
 
 
-def _reading(data_dir: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{data_dir}/ledger.sqlite?mode=ro", uri=True)
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
-def _all(connection: sqlite3.Connection, table: str) -> list[Row]:
-    return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+def _all(place: Place, table: str) -> list[Row]:
+    with closing(asked(place)) as connection:
+        cursor = connection.execute(f"SELECT * FROM {table}")
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 class Oracle:
     """Looks at everything once.
 
     Args:
-        data_dir: the gateway's.
+        place: where the ledger is.
         record: the provider's file.
         metrics: the text of /metrics.
         calls: what clients saw.
     """
 
-    def __init__(self, data_dir: Path, record: Path, metrics: str, calls: Iterable[Call] = ()) -> None:
-        with _reading(data_dir) as connection:
-            self.rows = _all(connection, "usage")
-            self._tables = {name: _all(connection, name) for name in ("holds", "days", "totals", "balances", "limits")}
-            self._types = {
-                f"{table}.{column}": {kind for (kind,) in connection.execute(f"SELECT typeof({column}) FROM {table}")}
-                for table, columns in _WHOLE.items()
-                for column in columns
-            }
-        connection.close()
+    def __init__(self, place: Place, record: Path, metrics: str, calls: Iterable[Call] = ()) -> None:
+        tables = {name: _all(place, name) for name in ("usage", "holds", "days", "totals", "balances", "limits")}
+        self.rows, self._tables = tables["usage"], tables
         self.lines = read_record(record)
         self._metrics = metrics
         self._calls = list(calls)
@@ -219,11 +209,12 @@ class Oracle:
                 yield f"{call}: was refused, and has cost something"
 
     def _whole(self) -> Iterator[str]:
-        """Amounts are whole numbers in the file."""
-        for name, kinds in self._types.items():
-            allowed = {"integer", "null"} if name.endswith(("cost_nano", "saved_nano")) else {"integer"}
-            if kinds - allowed:
-                yield f"{name} has {sorted(kinds)}"
+        """Amounts are whole numbers in the tables."""
+        for table, columns in _WHOLE.items():
+            for name in columns:
+                allowed = {int, type(None)} if name in ("cost_nano", "saved_nano") else {int}
+                if kinds := {type(row[name]) for row in self._tables[table]} - allowed:
+                    yield f"{table}.{name} has {kinds}"
 
 
 def _of_day(row: Row) -> Row:

@@ -1,5 +1,6 @@
 """What the tests of faults share: the provider's process, the gateway's, the operator's commands, and how long to go
-on. `make faults` runs the long forms; FAULTS_SEED repeats a run's choices."""
+on. `make faults` runs the long forms; FAULTS_SEED repeats a run's choices; FAULTS_DATABASE=postgresql has the ledger in
+PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ import requests
 
 from gateway.accounting import reports
 from gateway.stores.ledger import Transaction
-from gateway.stores.ledger.sqlite import SqliteDatabase
+from tests.fakes.ledgers import Place, done, ledger_at
 from tests.faults.failpoints import VARIABLE, Failpoints
 from tests.faults.load import Call
 from tests.faults.oracle import Oracle, holds
 from tests.faults.upstream import CONTROL
 from tests.service.conftest import ROOT, Service
 
+DATABASE = os.environ.get("FAULTS_DATABASE", "sqlite")
 LONG = os.environ.get("FAULTS") == "long"
 SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10**6))
 WITHIN = 60.0  # seconds in which everything is settled, whatever was killed
@@ -107,6 +110,7 @@ class Rig:
         start: starts a service.
         worker: kind of its workers.
         variables: of its environment, besides those that it needs here.
+        url: of the ledger in PostgreSQL; None for SQLite.
     """
 
     def __init__(
@@ -116,13 +120,16 @@ class Rig:
         start: Callable[..., Service],
         worker: str,
         variables: dict[str, str],
+        url: str | None = None,
     ) -> None:
         self.data_dir = directory / "data"
+        self.ledger: Place = url or self.data_dir
         self.provider = provider
         self.failpoints = Failpoints(directory / "failpoints", SEED)
         self._start, self._worker = start, worker
         self._variables = {
             "DATA_DIR": str(self.data_dir),
+            "DATABASE_URL": url or "",
             "MODEL_NAME": "",
             "PYTHONPATH": str(ROOT),
             VARIABLE: str(directory / "failpoints"),
@@ -148,7 +155,11 @@ class Rig:
         done = subprocess.run(
             [Path(sys.executable).parent / "gateway", *words],
             cwd=self.service.directory,
-            env={"PATH": os.environ["PATH"], "DATA_DIR": str(self.data_dir), "PYTHONPATH": str(ROOT)},
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                **{name: self._variables[name] for name in ("DATA_DIR", "DATABASE_URL")},
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -165,9 +176,8 @@ class Rig:
             else:
                 reports.set_limit(tx, subject, rate, value, mode)
 
-        (outcome,) = SqliteDatabase(self.data_dir).transact([change])
-        if outcome.error:
-            raise outcome.error
+        with closing(ledger_at(self.ledger)) as database:
+            done(database, change)
 
     def listed(self, *words: str) -> list[dict[str, Any]]:
         """What a listing of the operator's holds."""
@@ -177,13 +187,13 @@ class Rig:
     def settle(self) -> float:
         """Wait until nothing is held; the seconds that it took."""
         began = time.monotonic()
-        wait_for(lambda: not holds(self.data_dir), WITHIN)
+        wait_for(lambda: not holds(self.ledger), WITHIN)
         return time.monotonic() - began
 
     def audit(self, calls: Iterable[Call] = ()) -> Oracle:
         """Wait until all is quiet and have the oracle look at the books."""
         seconds = self.settle()
         metrics = requests.get(f"{self.service.url}/metrics", timeout=30).text
-        oracle = Oracle(self.data_dir, self.provider.record, metrics, calls)
+        oracle = Oracle(self.ledger, self.provider.record, metrics, calls)
         tell(f"{oracle.check()}; settled {seconds:.1f} s after the last call")
         return oracle

@@ -34,7 +34,7 @@ def bound_of_a_call(rig: Rig) -> int:
     """What is held for one call, in nano-USD."""
     rig.provider.hold(True)
     call = Burst(rig.service.port, [asking(0)])
-    (held,) = wait_for(lambda: holds(rig.data_dir), 10)
+    (held,) = wait_for(lambda: holds(rig.ledger), 10)
     rig.provider.hold(False)
     assert call.join()[0].outcome == "ok"
     bound: int = held["bound_nano"]

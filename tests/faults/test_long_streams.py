@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway.accounting.ledger import Ledger
-from gateway.stores.ledger.owners import HostOwners
-from gateway.stores.ledger.sqlite import SqliteDatabase
+from tests.fakes.ledgers import ledger_at, owners_at
 from tests.faults.load import Burst, request
 from tests.faults.oracle import holds
 from tests.faults.rig import Rig, wait_for
@@ -28,9 +27,7 @@ def rig(make_rig: Callable[..., Rig]) -> Rig:
 @pytest.fixture
 def hours_later(rig: Rig) -> Iterator[Ledger]:
     """The ledger of another process, for which hours have gone by."""
-    ledger = Ledger(
-        SqliteDatabase(rig.data_dir), HostOwners(rig.data_dir), clock=lambda: time.time_ns() + HOURS * 3600 * 10**9
-    )
+    ledger = Ledger(ledger_at(rig.ledger), owners_at(rig.ledger), clock=lambda: time.time_ns() + HOURS * 3600 * 10**9)
     ledger.open()
     yield ledger
     ledger.close()
@@ -41,11 +38,11 @@ def test_a_stream_of_hours_keeps_its_hold_until_its_worker_dies(rig: Rig, hours_
     rig.provider.hold(True)
     stream = Burst(rig.service.port, [request("/inference", ASK, "long")])
     wait_for(rig.provider.under_way, 10)
-    (held,) = holds(rig.data_dir)
+    (held,) = holds(rig.ledger)
     assert hours_later.expire() == 0
     os.kill(worker, signal.SIGSTOP)  # it does not even give a sign of life
     assert hours_later.expire() == 0
-    assert holds(rig.data_dir) == [held]
+    assert holds(rig.ledger) == [held]
     os.kill(rig.service.process.pid, signal.SIGSTOP)  # or its next worker may be the first to settle it
     try:
         os.kill(worker, signal.SIGKILL)

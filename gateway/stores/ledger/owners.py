@@ -84,9 +84,9 @@ class LeasedOwners:
 
     def keep(self, tx: Transaction) -> None:
         now = time.monotonic()
-        if now - tx.memory.get("lease", -_RENEWED_AFTER) >= _RENEWED_AFTER:
+        if now - tx.memory.get(self._own, -_RENEWED_AFTER) >= _RENEWED_AFTER:
             tx.run("renew_lease", owner=self._own, seconds=LEASE)
-            tx.memory["lease"] = now
+            tx.memory[self._own] = now
 
     def gone(self, tx: Transaction) -> list[str]:
         """Those whose leases had lapsed at the last look too: after the database was out of reach, all have lapsed

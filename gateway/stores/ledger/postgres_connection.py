@@ -28,8 +28,10 @@ _DEFAULTS = {
 # A worker that is stopped within a transaction holds all others up until the server ends it.
 _SESSION = b"""
 SET idle_in_transaction_session_timeout = '4s'; SET lock_timeout = '10s'; SET statement_timeout = '30s';
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
 SET client_encoding = 'UTF8'; SET synchronous_commit = on
 """
+_MIGRATING = b"SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '60s'; SET statement_timeout = 0"
 _LONGEST = 40.0  # seconds that a server which hangs is waited for; one that works has given up by itself
 _OF_ONE = (psycopg.DataError, psycopg.IntegrityError)  # an operation's own fault; all else bears on any other too
 
@@ -52,13 +54,13 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         return not self.closed and not hung_up(self.fileno())
 
 
-def connect(url: str, patience: float = _LONGEST, autocommit: bool = True) -> Connection:
+def connect(url: str, patience: float = _LONGEST, migrating: bool = False) -> Connection:
     """Open a connection.
 
     Args:
         url: where to.
         patience: seconds that each of its answers is waited for.
-        autocommit: whether whoever uses it begins and ends transactions in so many words.
+        migrating: for whom transactions begin by themselves, and take as long as they do.
 
     Raises:
         psycopg.Error, StoreError: it cannot be opened.
@@ -67,17 +69,26 @@ def connect(url: str, patience: float = _LONGEST, autocommit: bool = True) -> Co
         parameters: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(url)}
     except psycopg.ProgrammingError:  # which shows the address
         raise StoreError("PostgreSQL: DATABASE_URL has an option that is unknown or misspelt") from None
-    connection = Connection.connect(**parameters, autocommit=autocommit, prepare_threshold=0)
+    connection = Connection.connect(**parameters, autocommit=not migrating, prepare_threshold=0)
     connection.patience = patience
     connection.adapters.register_dumper(int, Int8Dumper)  # one type for all, so that a statement is prepared once
     connection.adapters.register_loader("numeric", IntLoader)  # sums of whole numbers
     try:
         connection.execute(_SESSION, prepare=False)
+        if migrating:
+            connection.execute(_MIGRATING, prepare=False)
         connection.commit()
     except psycopg.Error:
         connection.close()
         raise
     return connection
+
+
+def unwatched(connection: Connection, pipeline: psycopg.Pipeline) -> None:
+    """Have what is on its way answered in full before anybody reads it. A server that waits for the rest of a message
+    would not end the transaction of a worker that stops there."""
+    connection.pgconn.pipeline_sync()  # at once, where the library would wait for the next statement
+    pipeline.result_queue.append(None)
 
 
 def told(error: Exception) -> Exception:

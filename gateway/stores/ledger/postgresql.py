@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import psycopg as dialect
 
 from gateway.stores import StoreError
 from gateway.stores.ledger import InDoubt, Operation, Outcome, Refusal, Transaction, migrate
-from gateway.stores.ledger.postgres_connection import Connection, connect, told
+from gateway.stores.ledger.postgres_connection import Connection, connect, told, unwatched
 from gateway.stores.ledger.statements import compiled
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ T = TypeVar("T")
 _BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _TURN = f"SELECT pg_advisory_xact_lock({migrate.LOCK})".encode()
 _READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_MIGRATION = 3600.0  # seconds that a step may take
 _PATIENCE = 5.0  # seconds that a reader waits: for its turn, and for each answer
 _ROOM = b"""
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
@@ -38,8 +39,11 @@ FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_da
 class PostgresTransaction:
     """See `gateway.stores.ledger.Transaction`."""
 
-    def __init__(self, connection: Connection, memory: dict[str, Any]) -> None:
-        self._execute = connection.execute
+    def __init__(
+        self, connection: Connection, memory: dict[str, Any], pipeline: psycopg.Pipeline | None = None
+    ) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
         self.memory = memory
         self.notes: dict[str, Any] = {}
 
@@ -47,7 +51,11 @@ class PostgresTransaction:
         """Run a statement; its rows. One without rows may fail later in its transaction."""
         text, constants, has_rows = _statements()[name]
         given = {key: _storable(value) if type(value) is str else value for key, value in parameters.items()}
-        cursor = self._execute(text, {**constants, **given})
+        cursor = self._connection.execute(text, {**constants, **given})
+        if self._pipeline and has_rows:
+            self._pipeline.sync()
+        elif self._pipeline:
+            unwatched(self._connection, self._pipeline)
         return cursor.fetchall() if has_rows else []
 
 
@@ -102,7 +110,7 @@ class PostgresDatabase:
                 if _revision(connection) == migrate.HEAD:
                     return
             migrate.upgrade(
-                create_engine("postgresql+psycopg://", creator=lambda: connect(self._url, autocommit=False))
+                create_engine("postgresql+psycopg://", creator=lambda: connect(self._url, _MIGRATION, migrating=True))
             )
         except psycopg.Error as error:
             raise told(error) from error
@@ -129,8 +137,10 @@ class PostgresDatabase:
             raise StoreError("PostgreSQL: others have been reading for too long")
         connection, self._reader = self._reader, None
         try:
-            if connection is None or not connection.usable:
-                connection = connect(self._url, _PATIENCE)
+            if connection is not None and not connection.usable:
+                connection.close()
+                connection = None
+            connection = connection or connect(self._url, _PATIENCE)
             connection.execute(_READ)
             result = work(PostgresTransaction(connection, {}))
             connection.execute(b"COMMIT")
@@ -164,10 +174,11 @@ class PostgresDatabase:
 
     def _commit(self, operations: Sequence[Operation]) -> list[Outcome]:
         connection, outcomes = self._open(), []
-        with connection.pipeline():
+        with connection.pipeline() as pipeline:
             connection.execute(_BEGIN)
             connection.execute(_TURN)
-            transaction = PostgresTransaction(connection, self._memory)
+            unwatched(connection, pipeline)
+            transaction = PostgresTransaction(connection, self._memory, pipeline)
             for operation in operations:
                 try:
                     outcomes.append(Outcome(operation(transaction)))

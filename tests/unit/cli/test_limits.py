@@ -21,6 +21,7 @@ from gateway.cli.listing import listed
 from gateway.model import Usage
 from gateway.policy.limits import Payer
 from gateway.stores.ledger.sqlite import SqliteDatabase
+from tests.fakes.postgres_server import PostgresServer
 
 NOW = 1_795_442_400 * 10**9  # 2026-11-23T14:00:00Z
 COLUMNS = "requests,errors,prompt_tokens,cached_tokens,completion_tokens,reasoning_tokens,held_usd,cost_usd"
@@ -53,6 +54,23 @@ def called(database: SqliteDatabase, call_id: str, now_ns: int = NOW, settled: b
         operations.append(lambda tx: entries.settle(tx, call_id, 1, now_ns, Usage(20, 7, 5), 1_500_000_001, {}))
     for outcome in database.transact(operations):
         assert outcome.error is None
+
+
+def test_the_ledger_may_be_in_postgresql_and_nothing_else_need_be_said(postgres: str, ledger_file: Path) -> None:
+    ledger_file.unlink()
+    assert run("limits", "set", "global", "usd/day", "1", DATABASE_URL=postgres).exit_code == 0
+    (limit,) = json.loads(run("limits", "list", "--format", "json", DATABASE_URL=postgres).stdout)
+    assert (limit["subject"], limit["limit"]) == ("global", "1")
+    assert run("usage", DATABASE_URL=postgres).exit_code == 0
+    assert not ledger_file.exists()
+
+
+def test_a_database_that_is_not_there_or_empty_is_told_in_one_line(postgres_server: PostgresServer) -> None:
+    away = run("usage", DATABASE_URL="postgresql://u:s3cret-pass@127.0.0.1:1/x")
+    assert (away.exit_code, away.output) == (1, "Error: PostgreSQL: Connection refused\n")
+    empty = run("usage", DATABASE_URL=postgres_server.url())
+    assert empty.exit_code == 1
+    assert empty.output.startswith("Error: there is no ledger in PostgreSQL: run this where the service runs, or with ")
 
 
 def test_usage_is_told_by_tenant_for_thirty_days_unless_one_asks_otherwise(database: SqliteDatabase) -> None:

@@ -66,6 +66,17 @@ def test_check_reads_the_ledger(directory: Path, ledger_file: Path) -> None:
     assert (result.exit_code, "failed  ledger: the ledger cannot be read" in result.stdout) == (1, True)
 
 
+def test_check_reads_the_ledger_in_postgresql_and_tells_nothing_of_its_address(postgres: str) -> None:
+    variables = {**VARIABLES, "DATABASE_URL": postgres.replace("postgres@", "postgres:s3cret-pass@")}
+    assert run("limits", "set", "global", "usd/day", "1", **variables).exit_code == 0
+    assert "ok      ledger: in PostgreSQL; limits: 1" in run("check", **variables).stdout
+    variables["DATABASE_URL"] = "postgresql://u:s3cret-pass@127.0.0.1:1/x"
+    result = run("check", **variables)
+    assert result.exit_code == 1
+    assert "failed  ledger: PostgreSQL: Connection refused" in result.stdout
+    assert "s3cret" not in result.output
+
+
 def of_cache(**variables: str) -> str:
     result = run("check", **VARIABLES, CACHE_TTL="60", **variables)
     assert result.exit_code == 0, "the service works without it"

@@ -31,6 +31,8 @@ MakeSettings = Callable[..., Settings]
         ({"DRAIN_DELAY": "soon"}, "DRAIN_DELAY: must be a whole number"),
         ({"CACHE_TTL": "-1"}, "CACHE_TTL: must be greater than or equal to 0 and less than or equal to 31536000"),
         ({"REDIS_URL": "localhost:6379"}, "REDIS_URL: must be an address such as redis://host:6379/0, rediss://… or unix:///path"),
+        ({"DATABASE_URL": "mysql://host/db"}, "DATABASE_URL: must be an address such as postgresql://user:password@host:5432/database"),
+        ({"DATABASE_URL": "postgresql://host:x/db"}, "DATABASE_URL: must be an address such as postgresql://user:password@host:5432/database"),
         ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES: must be addresses and networks, separated by commas: 10.0.0.1/8 has host bits set"),
         ({"METRICS_TOKEN": "\udcff"}, "METRICS_TOKEN: may only hold printable characters"),
         ({"HOST": "a b"}, "HOST: must be an address or a name, without a port"),
@@ -55,6 +57,13 @@ def test_a_wrong_variable_gets_one_line_with_its_name(
 def test_a_redis_password_is_never_told(make_settings: MakeSettings) -> None:
     settings = make_settings(REDIS_URL="redis://:s3cret%2Fpass@127.0.0.1/0")
     assert Redactor(settings.secrets).text("AUTH s3cret/pass") == f"AUTH {BLOT}"
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize("where", ["//u:s3cret%2Fpass@h1,h2:5432/db", "//h/db?user=u&password=s3cret%2Fpass"])
+def test_a_databases_password_is_never_told(where: str, make_settings: MakeSettings) -> None:
+    settings = make_settings(DATABASE_URL=f"postgresql:{where}")
+    assert Redactor(settings.secrets).text("user u, s3cret/pass") == f"user u, {BLOT}"
     assert "s3cret" not in repr(settings)
 
 
