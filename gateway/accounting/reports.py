@@ -123,9 +123,10 @@ def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str | 
     limit = Limit(limit_id, Subject.parse(whose), unit, period, mode, amount)
     if not limit.in_ledger:
         return Standing(limit, "", 0, 0, None)
-    begin(tx, limit, time.time_ns())
-    found = [standing for standing in standings(tx) if standing.limit.id == limit_id]
-    return Standing(limit, "", sum(one.spent for one in found), sum(one.held for one in found), found[0].reset)
+    now = time.time_ns()
+    begin(tx, limit, now)
+    counts = [row for row in tx.run("balances_of", of=limit_id) if limit.since(now) <= row[0] <= limit.until(now)]
+    return Standing(limit, "", sum(row[1] for row in counts), sum(row[2] for row in counts), limit.reset(now))
 
 
 def remove_limit(tx: Transaction, subject: str, rate: str) -> bool:

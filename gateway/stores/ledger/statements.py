@@ -93,6 +93,8 @@ def _statements(dialect: str) -> dict[str, Any]:
         "totals": select(totals.c.tenant, totals.c.model, totals.c.provider, totals.c.cost_nano,
                          *_kinds(totals, "prompt", "cached", "cache_write", "completion", "reasoning"))
         .where(or_(totals.c.prompt_tokens > 0, totals.c.cost_nano > 0)),  # clients name models that are none
+        "balances_of": select(balances.c.start, balances.c.spent, balances.c.held)
+        .where(balances.c.limit_id == bindparam("of")),
         "all_balances": select(balances.c.limit_id, balances.c.instance, balances.c.start, balances.c.spent,
                                balances.c.held),
         **{f"usage_by_{name}": _usage_by(column) for name, column in GROUPS.items()},
