@@ -11,12 +11,15 @@ import argparse
 import itertools
 import json
 import os
+import re
 import socket
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlsplit
 
 from bench import load, servers
 from bench.kernel import cpu, machine, memory
@@ -55,10 +58,11 @@ def main() -> None:
         begun = time.monotonic()
         credentials = _fill(filled, asked.keys)
         print(f"made {asked.keys} keys and {5 * asked.keys} limits in {time.monotonic() - begun:.1f} s")
-        start = lambda **more: stack.enter_context(  # noqa: E731
-            servers.gateway(directory, cores, asked.workers, "gevent", _KEY, upstream, **more)
-        )
-        gateways = {"one key, no limits": (start(), [_KEY]), "all keys": (start(DATA_DIR=str(filled)), credentials)}
+        start = partial(servers.gateway, directory, cores, asked.workers, "gevent", _KEY, upstream)
+        gateways = {
+            "one key, no limits": (stack.enter_context(start()), [_KEY]),
+            "all keys": (stack.enter_context(start(DATA_DIR=str(filled))), credentials),
+        }
         for name, (server, of) in gateways.items():
             _drive(server, of, asked.connections, 1 + asked.keys / 2000)  # every key once, and what is read at first
             print(f"{name}: memory of a worker, PSS {_pss(server):.0f} MB")
@@ -116,13 +120,11 @@ def _pss(server: Server) -> float:
 
 def _revoke(data_dir: Path, server: Server, credential: str) -> float:
     """Seconds from a key's revocation until no worker lets it in: connections stay with the worker that took them."""
-    address = server.url.removeprefix("http://").split(":")
+    parts = urlsplit(server.url)
     request = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nx-api-key: {credential}\r\n\r\n".encode()
     with ExitStack() as stack:
-        kept = [
-            stack.enter_context(socket.create_connection((address[0], int(address[1]))))
-            for _ in range(8 * len(server.workers))
-        ]
+        to = parts.hostname or "", parts.port or 80
+        kept = [stack.enter_context(socket.create_connection(to)) for _ in range(8 * len(server.workers))]
         key_id = credential.split("_")[1]
         database = SqliteDatabase(data_dir)
         database.transact([lambda tx: keys.revoke_key(tx, key_id, 1)])
@@ -139,10 +141,8 @@ def _status(connection: socket.socket, request: bytes) -> bytes:
     while b"\r\n\r\n" not in answer:
         answer += connection.recv(65_536)
     head, _, body = answer.partition(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
-    while len(body) < length:
+    found = re.search(rb"(?i)content-length: (\d+)", head)
+    while found and len(body) < int(found[1]):
         body += connection.recv(65_536)
     return head.split(b" ")[1]
 
