@@ -33,7 +33,7 @@ def test_four_processes_take_the_limit_and_no_more_in_any_second(
     limit: int, most: int, seed: int, tmp_path: Path
 ) -> None:
     with workers.processes().Pool(4) as pool:
-        until = time.monotonic() + 1.7
+        until = time.monotonic() + 1.4
         tasks = [(workers.embedded, str(tmp_path), limit, most, 4 * seed + number, until) for number in range(4)]
         asked = [each for told in pool.starmap(workers.rush, tasks, chunksize=1) for each in told]
     assert sum(not each.taken for each in asked) > 10
