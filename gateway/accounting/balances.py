@@ -22,7 +22,7 @@ def limits(tx: Transaction) -> LimitBook:
     in_force: LimitBook | None = tx.notes.get("limits")
     if in_force is None:
         known, in_force = tx.memory.get("limits", (None, None))
-        in_force = in_force or LimitBook(lambda limit: limit.in_ledger)
+        in_force = in_force or LimitBook(in_ledger=True)
         tx.memory["limits"] = (update(in_force, tx, known), in_force)
         tx.notes["limits"] = in_force
     return in_force

@@ -99,11 +99,9 @@ def summary(tx: Transaction) -> Sums:
     totals = [Total(row[0], row[1], row[2], row[3], tuple(row[4:])) for row in tx.run("totals")]
     now = time.time_ns()
     budgets = []
-    for limit in limits(tx):
-        (kind, *name), *others = limit.subject.parts
-        if (limit.unit, kind, others) == ("usd", "tenant", []):
-            spent, held = counting(tx, limit, "", now)
-            budgets.append(Budget(name[0], limit.period, limit.value, spent, held))
+    for row in tx.run("tenant_budgets"):
+        limit = Limit(row[0], Subject.parse(row[1]), *row[2:])
+        budgets.append(Budget(limit.subject.parts[0][1], limit.period, limit.value, *counting(tx, limit, "", now)))
     return Sums(totals, budgets)
 
 

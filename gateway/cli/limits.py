@@ -112,7 +112,7 @@ def _bearing(tx: Transaction, counters: Counters, whom: Whom) -> list[Standing]:
 
 
 def _of_counters(tx: Transaction) -> LimitBook:
-    book = LimitBook(lambda limit: not limit.in_ledger)
+    book = LimitBook(in_ledger=False)
     book.read(tx)
     return book
 

@@ -35,7 +35,7 @@ class Directory:
 
     def __init__(self, read: Callable[[Callable[[Transaction], Any]], Any]) -> None:
         self._read = read
-        self._limits = LimitBook(lambda limit: not limit.in_ledger)
+        self._limits = LimitBook(in_ledger=False)
         self._keys: dict[str, VirtualKey] = {}
         self._tenants: tuple[str, ...] = (DEFAULT_TENANT,)
         self._version: int | None = None

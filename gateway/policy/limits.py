@@ -184,7 +184,7 @@ class Limit:
     @property
     def in_ledger(self) -> bool:
         """Whether it counts in the ledger; the others do in the counters, as what has no period does."""
-        return self.unit == "usd" or self.period in CALENDAR
+        return counts_in_ledger(self.unit, self.period)
 
     @property
     def headed(self) -> bool:
@@ -209,13 +209,11 @@ class Limit:
     def bucket(self, now_ns: int) -> int:
         """Where a call counts that is held at `now_ns`, nanoseconds since 1970: the calendar period's first second, or
         a sixtieth of a sliding one, counted since 1970."""
-        if self.period in SLIDING:
-            return now_ns * _BUCKETS // (SLIDING[self.period] * _NANOSECONDS)
-        return 0 if self.period == "total" else int(_began(self.period, now_ns).timestamp())
+        return _bucket(self.period, now_ns)
 
     def since(self, now_ns: int) -> int:
         """The oldest bucket that counts at `now_ns`."""
-        return self.bucket(now_ns) - (_BUCKETS if self.period in SLIDING else 0)
+        return since(self.period, now_ns)
 
     def until(self, now_ns: int) -> int:
         """The newest bucket that counts at `now_ns`: later ones are there where a clock was put back."""
@@ -247,10 +245,26 @@ class Limit:
         return usd(amount) if self.unit == "usd" else str(amount)
 
 
+def counts_in_ledger(unit: str, period: str) -> bool:
+    """Whether a limit of this kind counts in the ledger, or else in the counters."""
+    return unit == "usd" or period in CALENDAR
+
+
 def typical(taken: Iterable[int]) -> int | None:
     """What nearly all such calls took; None where too few are known."""
     known = sorted(taken)
     return known[math.ceil(_QUANTILE * len(known)) - 1] if len(known) >= _FEWEST else None
+
+
+def since(period: str, now_ns: int) -> int:
+    """The oldest bucket of a period that counts at `now_ns`, nanoseconds since 1970."""
+    return _bucket(period, now_ns) - (_BUCKETS if period in SLIDING else 0)
+
+
+def _bucket(period: str, now_ns: int) -> int:
+    if period in SLIDING:
+        return now_ns * _BUCKETS // (SLIDING[period] * _NANOSECONDS)
+    return 0 if period == "total" else int(_began(period, now_ns).timestamp())
 
 
 def instant(seconds: int) -> str:

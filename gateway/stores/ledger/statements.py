@@ -24,7 +24,7 @@ from sqlalchemy.engine import Dialect
 
 from gateway.stores.ledger.lease_statements import lease_statements
 from gateway.stores.ledger.policy_statements import policy_statements
-from gateway.stores.ledger.tables import BOUGHT, SUMMED, balances, days, holds, totals, usage
+from gateway.stores.ledger.tables import BOUGHT, SUMMED, balances, days, holds, limits, totals, usage
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 GROUPS: Mapping[str, Column[str]] = {
@@ -104,7 +104,11 @@ def _statements(dialect: str) -> dict[str, Any]:
             .limit(bindparam("most")))).returning(usage.c.id),
         "prune_empty": delete(balances).where(balances.c.spent == 0, balances.c.held == 0),
         "prune_balances": delete(balances).where(
-            balances.c.limit_id == bindparam("of"), balances.c.start < bindparam("before"), balances.c.held == 0),
+            balances.c.limit_id.in_(select(limits.c.id).where(limits.c.period == bindparam("of_period"))),
+            balances.c.start < bindparam("before"), balances.c.held == 0),
+        "tenant_budgets": select(limits.c.id, limits.c.subject, limits.c.unit, limits.c.period, limits.c.mode,
+                                 limits.c.value)
+        .where(limits.c.unit == "usd", limits.c.subject.like("tenant:%"), limits.c.subject.not_like("%+%")),
     }  # fmt: skip
 
 
