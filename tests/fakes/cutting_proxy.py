@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 _SYNC = b"S\0\0\0\x04"  # what a transaction ends with
+_DONE = b"Z\0\0\0\x05I"  # and how the server says that it has ended
 
 
 class CuttingProxy:
@@ -55,6 +56,8 @@ class CuttingProxy:
                         side, self._cut = self._cut, None
                         if side == "after":
                             server.sendall(said)
-                            server.recv(65536)
+                            answer = b""
+                            while not answer.endswith(_DONE):
+                                answer += server.recv(65536)
                         return
                     (server if ready is client else client).sendall(said)
