@@ -17,11 +17,10 @@ from tests.service.conftest import Service
 Start = Callable[..., Service]
 
 
-@pytest.mark.parametrize("worker", ["gevent", "gthread"])
 def test_while_another_host_keeps_the_lock_calls_are_refused_and_everything_else_goes_on(
-    worker: str, postgres: str, start: Start
+    postgres: str, start: Start
 ) -> None:
-    service = start(worker, WEB_CONCURRENCY="1", DATABASE_URL=postgres)
+    service = start(WEB_CONCURRENCY="1", DATABASE_URL=postgres)
     assert service.ask().status_code == 200
     refused: list[requests.Response] = []
     with psycopg.connect(postgres) as other:
