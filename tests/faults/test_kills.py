@@ -17,7 +17,7 @@ import pytest
 
 from tests.faults.failpoints import POINTS
 from tests.faults.load import Load
-from tests.faults.rig import LONG, SEED, WITHIN, Rig, tell, wait_for
+from tests.faults.rig import DATABASE, LONG, SEED, WITHIN, Rig, tell, wait_for
 
 KILLS = 100 if LONG else 3
 KILLS_PER_POINT = 20 if LONG else 1
@@ -113,7 +113,7 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_until_it_is_replac
     worker: str, make_limited: Callable[..., Rig]
 ) -> None:
     """Gunicorn kills a worker without signs of life. In the long form callers have less patience than that, and what is
-    held for them all the same is undone."""
+    held for them all the same is undone; but PostgreSQL ends such a transaction before they lose it."""
     rig = make_limited(worker, GUNICORN_CMD_ARGS=f"--timeout {SIGNS_OF_LIFE}")
     with Load(rig.service.port, CLIENTS, SEED) as load:
         for number in range(1, STOPS + 1):
@@ -125,7 +125,7 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_until_it_is_replac
             tell(f"{number} stops, clients: {dict(load.outcomes())}")
     rig.audit()  # not what clients were told: an answer may be owed by a worker that is the next to stop
     codes = Counter(call.error.get("code") for call in load.calls if call.outcome == "fail")
-    assert not LONG or codes["ledger_unavailable"] > 0
+    assert (codes["ledger_unavailable"] > 0) is (DATABASE == "sqlite") or not LONG
 
 
 @pytest.mark.parametrize("worker", KINDS if LONG else KINDS[1:])

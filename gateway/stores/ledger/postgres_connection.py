@@ -27,7 +27,7 @@ _DEFAULTS = {
 
 # A worker that is stopped within a transaction holds all others up until the server ends it.
 _SESSION = b"""
-SET idle_in_transaction_session_timeout = '4s'; SET lock_timeout = '10s'; SET statement_timeout = '30s';
+SET idle_in_transaction_session_timeout = '4s'; SET lock_timeout = '30s'; SET statement_timeout = '30s';
 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
 SET client_encoding = 'UTF8'; SET synchronous_commit = on
 """
