@@ -51,7 +51,9 @@ class CuttingProxy:
                     said = ready.recv(65536)
                     if not said:
                         return
-                    if self._cut == ("before" if ready is client else "after") and (ready is client or _COMMITTED in said):
+                    if self._cut == ("before" if ready is client else "after") and (
+                        ready is client or _COMMITTED in said
+                    ):
                         self._cut = None
                         return
                     (server if ready is client else client).sendall(said)
