@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -54,13 +55,27 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.run(f"DROP DATABASE {EMPTY} WITH (FORCE)")
 
 
+@contextmanager
+def empty_ledger(server: PostgresServer) -> Iterator[str]:
+    """The address of an empty ledger, which is gone when the block ends."""
+    name = f"ledger_{uuid.uuid4().hex}"
+    server.run(f"CREATE DATABASE {name} TEMPLATE {EMPTY}")
+    yield server.url(name)
+    server.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def postgres(postgres_server: PostgresServer) -> Iterator[str]:
     """The address of an empty ledger in PostgreSQL."""
-    name = f"ledger_{uuid.uuid4().hex}"
-    postgres_server.run(f"CREATE DATABASE {name} TEMPLATE {EMPTY}")
-    yield postgres_server.url(name)
-    postgres_server.run(f"DROP DATABASE {name} WITH (FORCE)")
+    with empty_ledger(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of one that all tests of a module share."""
+    with empty_ledger(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture

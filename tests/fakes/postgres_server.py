@@ -76,6 +76,12 @@ class PostgresServer:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def stop(self) -> None:
+        """End it as an operator would who does not wait for its clients."""
+        if self._process:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(20)
+
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
         if self._process:

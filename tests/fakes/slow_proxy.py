@@ -1,9 +1,11 @@
-"""A server on the way to another one, which hands everything on late."""
+"""A server on the way to another one, which hands everything on late; in this process, or in one of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import Self
@@ -50,3 +52,40 @@ class SlowProxy:
                     time.sleep(self.seconds)
                 target.sendall(data)
             target.shutdown(socket.SHUT_RDWR)
+
+
+class SlowProcess:
+    """A slow proxy that is never busy with anything else.
+
+    Args:
+        port: of the other server, on this machine.
+    """
+
+    def __init__(self, port: int) -> None:
+        command = [sys.executable, "-m", __name__, str(port)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        self.port = int(self._process.stdout.readline())
+
+    def delay(self, seconds: float) -> None:
+        """Hand everything on so much later from now on."""
+        assert self._process.stdin
+        print(seconds, file=self._process.stdin, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate(timeout=10)
+
+
+def main(port: int) -> None:
+    """Print the port to use, and read seconds from standard input until it ends."""
+    with SlowProxy(port) as proxy:
+        print(proxy.port, flush=True)
+        for line in sys.stdin:
+            proxy.seconds = float(line)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

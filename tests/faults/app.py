@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
-from tests.faults import failpoints
+from tests.faults import failpoints, leases
 from wsgi import app
 
 __all__ = ["app"]
 
 failpoints.install(Path(os.environ[failpoints.VARIABLE]))
+if leases.VARIABLE in os.environ:
+    leases.shorten(int(os.environ[leases.VARIABLE]))

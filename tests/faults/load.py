@@ -8,6 +8,7 @@ import json
 import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,8 +21,10 @@ USERS = ("ann", "bob", "poor")
 _SILENCE = 300.0  # seconds after which a client gives up
 _CONNECTING = 200  # connections that are made at once
 _SPACES = 20  # at the end of every body
+_WITHOUT_AN_ANSWER = 0.05  # seconds before the next call
 _SIGN_OF_LIFE = 3.0  # seconds between two of them
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after: *([0-9]+)", re.IGNORECASE)
 _CHUNK_SIZES = re.compile(rb"(?:^|\r\n)[0-9a-f]+\r\n", re.IGNORECASE)
 
 
@@ -35,6 +38,8 @@ class Call:
         told: prompt and completion tokens, as the answer has them.
         error: the error's body.
         cached: nothing was bought for it.
+        retry_after: seconds after which the client is to try again, if it was told.
+        began, seconds: when it began, by the monotonic clock, and how long it took.
     """
 
     request_id: str
@@ -43,17 +48,20 @@ class Call:
     told: tuple[int, int] | None = None
     error: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
+    retry_after: int | None = None
+    began: float = 0.0
+    seconds: float = 0.0
 
 
-def request(path: str, body: dict[str, Any], request_id: str, *headers: str) -> bytes:
+def request(path: str, body: dict[str, Any], request_id: str, *headers: str, key: str = KEY) -> bytes:
     """The bytes of a request, after whose answer the connection is closed; its body ends in spaces."""
     data = json.dumps(body).encode() + b" " * _SPACES
-    lines = [f"POST {path} HTTP/1.1", "host: gateway", f"x-api-key: {KEY}", "content-type: application/json"]
+    lines = [f"POST {path} HTTP/1.1", "host: gateway", f"x-api-key: {key}", "content-type: application/json"]
     lines += [f"content-length: {len(data)}", f"x-request-id: {request_id}", "connection: close", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + data
 
 
-def drawn_request(chance: random.Random, request_id: str) -> bytes:
+def drawn_request(chance: random.Random, request_id: str, key: str = KEY) -> bytes:
     """Any of both dialects, whole or streamed; a few that the cache may answer."""
     stream, user, most = chance.random() < 0.5, chance.choice(USERS), chance.randint(1, 200)
     kept = chance.random() < 0.2
@@ -63,15 +71,16 @@ def drawn_request(chance: random.Random, request_id: str) -> bytes:
         text, most, headers = f"again {chance.randint(1, 3)}", 50, []
     if chance.random() < 0.5:
         body = {"prompt": text, "user_id": user, "max_tokens": most, "stream": stream}
-        return request("/inference", body, request_id, *headers)
+        return request("/inference", body, request_id, *headers, key=key)
     body = {"messages": [{"role": "user", "content": text}], "user": user, "max_tokens": most, "stream": stream}
     if stream:
         body["stream_options"] = {"include_usage": True}
-    return request("/v1/chat/completions", body, request_id, *headers)
+    return request("/v1/chat/completions", body, request_id, *headers, key=key)
 
 
 async def ask(port: int, call: Call, data: bytes, together: _Together | None = None) -> Call:
     """Make a call, or make it together with others."""
+    call.began = time.monotonic()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -85,6 +94,7 @@ async def ask(port: int, call: Call, data: bytes, together: _Together | None = N
         pass  # it stays unknown
     finally:
         writer.close()
+        call.seconds = time.monotonic() - call.began
     return call
 
 
@@ -93,7 +103,8 @@ def _understand(call: Call, answer: bytes) -> None:
     if not found:
         return
     call.status, call.cached = int(head.split()[1]), b"x-gateway-cache: hit" in head.lower()
-    length = _LENGTH.search(head)
+    length, wait = _LENGTH.search(head), _RETRY_AFTER.search(head)
+    call.retry_after = int(wait[1]) if wait else None
     if length and len(body) == int(length[1]):
         said = json.loads(body)
         call.outcome = "ok" if call.status == 200 else "fail"
@@ -168,10 +179,14 @@ class Load(_InAThread):
         port: the gateway's.
         clients: how many.
         seed: of what they ask.
+        key: whose calls they are.
+        pause: seconds after each call.
     """
 
-    def __init__(self, port: int, clients: int, seed: int) -> None:
+    def __init__(self, port: int, clients: int, seed: int, key: str = KEY, pause: float = 0.0) -> None:
         super().__init__(port)
+        self._pause = pause
+        self._key = key
         self._clients = clients
         self._seed = seed
         self._stopped = False
@@ -194,10 +209,9 @@ class Load(_InAThread):
         while not self._stopped:
             count += 1
             name = f"{self._seed}-{self.port}-{number}-{count}"
-            call = await ask(self.port, Call(name), drawn_request(chance, name))
+            call = await ask(self.port, Call(name), drawn_request(chance, name, self._key))
             self.calls.append(call)
-            if call.status == 0:
-                await asyncio.sleep(0.05)
+            await asyncio.sleep(self._pause if call.status else max(self._pause, _WITHOUT_AN_ANSWER))
 
 
 class Burst(_InAThread):

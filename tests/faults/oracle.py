@@ -171,13 +171,15 @@ class Oracle:
                 yield f"{key}: shows {shown.get(key, 0)!r}, the rows have {right!r}"
 
     def _balances(self) -> Iterator[str]:
-        """Every limit has spent what its rows took in their period, and a hard one no more than it is."""
+        """Every limit of the ledger has spent what its rows took in their period, and a hard one no more than it is."""
         limits = {row["id"]: row for row in self._tables["limits"]}
         kept = {(row["limit_id"], row["instance"], row["start"]): row["spent"] for row in self._tables["balances"]}
         for row in limits.values():
             limit = Limit(
                 row["id"], Subject.parse(row["subject"]), *(row[n] for n in ("unit", "period", "mode", "value"))
             )
+            if not limit.in_ledger:
+                continue
             spent: Counter[tuple[int, str, int]] = Counter()
             for taken in self.rows:
                 payer = Payer(taken["tenant"], taken["key_id"], taken["user_id"], taken["names"].split(" "))

@@ -93,6 +93,11 @@ class Provider:
         found: int = self._control()["under_way"]
         return found
 
+    def most(self) -> int:
+        """How many there were at most at once, since the last question of any kind."""
+        found: int = self._control()["most"]
+        return found
+
     def _control(self, **wish: bool) -> Any:
         return requests.post(f"{self.url}{CONTROL}", json=wish, timeout=30).json()
 

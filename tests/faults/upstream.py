@@ -106,7 +106,7 @@ class _Provider:
         self._fixed, self._latency, self._failing, self._pieces, self._pause = fixed, latency, failing, pieces, pause
         self._open = asyncio.Event()
         self._open.set()
-        self._under_way = 0
+        self._under_way = self._most = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):  # the gateway is gone: it was killed, or has enough
@@ -127,12 +127,15 @@ class _Provider:
             self._open.clear()
         elif wish.get("hold") is False:
             self._open.set()
-        return {"under_way": self._under_way}
+        told = {"under_way": self._under_way, "most": self._most}
+        self._most = self._under_way
+        return told
 
     async def _answer(self, headers: Mapping[str, str], asked: Mapping[str, Any], writer: asyncio.StreamWriter) -> None:
         line = billed(headers["x-request-id"], int(headers["x-gateway-attempt"]), asked, self._fixed, self._failing)
         os.write(self._record, json.dumps(asdict(line)).encode() + b"\n")
         self._under_way += 1
+        self._most = max(self._most, self._under_way)
         try:
             await asyncio.sleep(self._latency)
             if not line.prompt_tokens:

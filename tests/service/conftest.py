@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,9 +169,9 @@ def worker(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Starts services; all of them are stopped at the end, and must stop."""
+@contextlib.contextmanager
+def services(under: Path) -> Iterator[Callable[..., Service]]:
+    """Starts services in directories of their own; all of them are stopped at the end, and must stop."""
     started: list[Service] = []
 
     def start(
@@ -184,7 +185,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         config: bool = True,
         **variables: str,
     ) -> Service:
-        directory = tmp_path / f"service-{len(started)}"
+        directory = under / f"service-{len(started)}"
         directory.mkdir()
         if yaml:
             (directory / "gateway.yaml").write_text(yaml)
@@ -194,6 +195,15 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         started.append(service)
         return service.wait_until_ready() if wait else service
 
-    yield start
-    for service in started:
-        service.stop()
+    try:
+        yield start
+    finally:
+        with ThreadPoolExecutor() as at_once:
+            list(at_once.map(Service.stop, started))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts services, which end with the test."""
+    with services(tmp_path) as start:
+        yield start
