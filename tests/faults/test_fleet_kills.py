@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.fleet import SOON, Fleet, Tenant, fleet_in, held_open, kill_all, outcomes
-from tests.faults.leases import VARIABLE as LEASE
-from tests.faults.load import Burst, Load
-from tests.faults.rig import LONG, SEED, WITHIN, tell, wait_for
-from tests.faults.test_kills import FAILING, kill_any
 from tests.fakes.redis_server import RedisServer
+from tests.faults.fleet import SOON, Fleet, Tenant, fleet_in, held_open, kill_all
+from tests.faults.leases import VARIABLE as LEASE
+from tests.faults.rig import LONG, SEED, wait_for
+from tests.faults.test_kills import FAILING, kill_any
 
 KINDS = ("gevent", "gthread") if LONG else ("gevent",)
 KILLS, RESTARTS = (30, 5) if LONG else (2, 1)
