@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from gateway.policy.book import LimitBook, update
-from gateway.policy.limits import SLIDING, Limit, Payer
+from gateway.policy.limits import SLIDING, Limit
+from gateway.policy.subjects import Payer
 from gateway.stores.ledger import Transaction
 
 _BEGIN_OF_TIME, _END_OF_TIME = "", "9999-12-31"  # in the order of any language

@@ -13,7 +13,8 @@ import orjson
 from gateway.accounting.balances import begin, counting, limits
 from gateway.model import usd
 from gateway.policy.book import changed
-from gateway.policy.limits import MODES, Limit, Subject, Whom, parse_rate, parse_value
+from gateway.policy.limits import MODES, Limit, parse_rate, parse_value
+from gateway.policy.subjects import Subject, Whom
 from gateway.stores.ledger import Transaction
 from gateway.telemetry.sums import Budget, Sums, Total
 

@@ -14,7 +14,8 @@ from gateway.cli.listing import listed, with_format
 from gateway.cli.stores import look, read, understood, write
 from gateway.policy.book import LimitBook
 from gateway.policy.keys import Refused, exists, tenant_of
-from gateway.policy.limits import MODES, SLIDING, Subject, Whom
+from gateway.policy.limits import MODES, SLIDING
+from gateway.policy.subjects import Subject, Whom
 from gateway.services.standings import counted
 from gateway.stores.counters import Counters
 from gateway.stores.ledger import Transaction

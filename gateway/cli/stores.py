@@ -13,7 +13,7 @@ from gateway.config import Secret
 from gateway.config.environment import read_environment
 from gateway.config.settings import Mistakes
 from gateway.policy.keys import Refused
-from gateway.policy.limits import Misspelt
+from gateway.policy.subjects import Misspelt
 from gateway.stores import StoreError
 from gateway.stores.counters import Counters
 from gateway.stores.counters.opening import open_counters

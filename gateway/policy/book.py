@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.policy.limits import Limit, Payer, Subject, Whom, counts_in_ledger
+from gateway.policy.limits import Limit, counts_in_ledger
+from gateway.policy.subjects import Payer, Subject, Whom
 from gateway.stores.ledger import Transaction
 
 _SELECTIVE = ("key", "user", "tenant", "model", "global")  # under which of its parts a limit is found, the best first

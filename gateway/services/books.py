@@ -14,7 +14,8 @@ from gateway.accounting.tokens import TokenCounter
 from gateway.admission.limiter import Admission
 from gateway.errors import ClientLeft, GatewayError, LedgerUnavailable, StaleConnection
 from gateway.model import Answer, Completion, Usage
-from gateway.policy.limits import Limit, Payer
+from gateway.policy.limits import Limit
+from gateway.policy.subjects import Payer
 from gateway.routing.router import Candidate
 from gateway.services.exchange import Exchange
 from gateway.services.health import Health

@@ -11,8 +11,9 @@ from gateway.accounting.entries import Claim
 from gateway.accounting.ledger import Ledger
 from gateway.admission.limiter import Admission, Bearing, Limiter, NoRoom
 from gateway.errors import GatewayError
-from gateway.policy.limits import CONCURRENCY, Payer
+from gateway.policy.limits import CONCURRENCY
 from gateway.policy.refusals import refusal
+from gateway.policy.subjects import Payer
 from gateway.telemetry.record import RequestRecord
 
 

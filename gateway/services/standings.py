@@ -9,8 +9,9 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import Standing, standings_of
 from gateway.model import Caller
 from gateway.policy.directory import Directory
-from gateway.policy.limits import Limit, Whom
+from gateway.policy.limits import Limit
 from gateway.policy.refusals import number
+from gateway.policy.subjects import Whom
 from gateway.stores.counters import Counters
 
 

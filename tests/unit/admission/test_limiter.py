@@ -8,7 +8,8 @@ import pytest
 
 from gateway.admission.limiter import Admission, Limiter, NoRoom
 from gateway.policy.book import LimitBook
-from gateway.policy.limits import Limit, Payer, Subject, parse_rate
+from gateway.policy.limits import Limit, parse_rate
+from gateway.policy.subjects import Payer, Subject
 from gateway.stores.counters.local import LocalCounters
 
 PAYER = Payer("t", "k", "ann", ("m",))

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from gateway.policy.limits import Limit, Subject
+from gateway.policy.limits import Limit
+from gateway.policy.subjects import Subject
 from gateway.stores.counters import Demand
 from gateway.stores.counters.embedded import EmbeddedCounters
 

@@ -19,7 +19,7 @@ from gateway.accounting.prices import FREE
 from gateway.cli import main
 from gateway.cli.listing import listed
 from gateway.model import Usage
-from gateway.policy.limits import Payer
+from gateway.policy.subjects import Payer
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.fakes.postgres_server import PostgresServer
 
