@@ -52,6 +52,12 @@ class RedisServer:
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def empty(self) -> None:
+        """Let it forget everything."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            connection.sendall(b"FLUSHALL\r\n")
+            assert connection.recv(100) == b"+OK\r\n"
+
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
         if self._process:

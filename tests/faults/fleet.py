@@ -6,26 +6,29 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.accounting import reports
 from gateway.policy import keys as policy
 from gateway.stores.ledger import Transaction
 from tests.fakes.ledgers import done, ledger_at
-from tests.faults.load import Burst, Call, request
+from tests.faults.load import Burst, Call, Load, request
 from tests.faults.oracle import Oracle, Row
-from tests.faults.rig import Provider, Rig, wait_for
+from tests.faults.rig import SEED, WITHIN, Provider, Rig, wait_for
 from tests.service.conftest import Service, services
 
 SOON = 10.0  # seconds in which a busy machine, too, has told every worker of a change
+_PAUSE = 0.01  # seconds after each call of a client, of whom a few are not to keep a machine busy
 _NUMBERS = count(1)
 
 
@@ -66,9 +69,25 @@ class Fleet:
         number = len(self.rigs)
         return Bursts([Burst(rig.service.port, calls[at::number]) for at, rig in enumerate(self.rigs)])
 
-    def workers(self) -> list[int]:
-        """All of all gateways."""
-        return [pid for rig in self.rigs for pid in rig.service.workers()]
+    def held_open(self, calls: Sequence[bytes], room: int) -> Bursts:
+        """Send calls at once, of which `room` are let in and held open by the provider; the others have their answers
+        when this returns."""
+        self.provider.hold(True)
+        burst = self.burst(calls)
+        wait_for(lambda: len(burst.calls) >= len(calls) - room, WITHIN)
+        time.sleep(0.3)  # for one too many
+        assert len(burst.calls) == len(calls) - room, burst.statuses()
+        return burst
+
+    @contextmanager
+    def load(self, clients: int, key: str) -> Iterator[Loads]:
+        """Have so many clients of each gateway make calls until the block ends."""
+        seed = 1000 * SEED + next(_NUMBERS)  # no two calls have the same name
+        loads = [Load(rig.service.port, clients, seed, key, pause=_PAUSE) for rig in self.rigs]
+        with ExitStack() as stack:
+            for load in loads:
+                stack.enter_context(load)
+            yield Loads(loads)
 
     def get(self, path: str, key: str = "") -> list[tuple[int, Any]]:
         """What each worker of each gateway answers."""
@@ -129,28 +148,46 @@ class Tenant:
 
     def standing(self, unit: str) -> dict[str, Any]:
         """The limit of a unit, which every worker tells alike."""
-        told = self._fleet.get("/v1/usage/me", self.key)
-        assert {status for status, _ in told} == {200}, told
-        found = [limit for _, answer in told for limit in answer["limits"] if limit["unit"] == unit]
-        assert found, told
+        found = self._told(unit)
         assert all(one == found[0] for one in found), found
         return found[0]
+
+    def in_flight(self) -> list[int]:
+        """How many calls are, as each worker tells."""
+        return [limit["spent"] for limit in self._told("concurrency")]
+
+    def _told(self, unit: str) -> list[dict[str, Any]]:
+        told = self._fleet.get("/v1/usage/me", self.key)
+        assert {status for status, _ in told} == {200}, told
+        return [limit for _, answer in told for limit in answer["limits"] if limit["unit"] == unit]
 
     def rows(self, oracle: Oracle) -> list[Row]:
         """What it has bought."""
         return [row for row in oracle.rows if row["tenant"] == self.name]
 
 
-class Bursts:
-    """What was sent to several gateways at once."""
+class Loads:
+    """What was asked of several gateways."""
 
-    def __init__(self, bursts: Sequence[Burst]) -> None:
-        self._bursts = bursts
+    def __init__(self, parts: Sequence[Burst | Load]) -> None:
+        self._parts = parts
 
     @property
     def calls(self) -> list[Call]:
-        """Those that are answered."""
-        return [call for burst in self._bursts for call in list(burst.calls)]
+        """Those that have ended."""
+        return [call for part in self._parts for call in list(part.calls)]
+
+    def statuses(self) -> dict[tuple[int, str | None], int]:
+        """How many of them ended how: the status, 0 for none, and the error's code."""
+        return dict(Counter((call.status, call.error.get("code")) for call in self.calls))
+
+
+class Bursts(Loads):
+    """What was sent to several gateways at once."""
+
+    def __init__(self, bursts: Sequence[Burst]) -> None:
+        super().__init__(bursts)
+        self._bursts = bursts
 
     def join(self) -> list[Call]:
         """Wait for the last answer."""
@@ -182,19 +219,30 @@ def _who_has(port: int, workers: set[int]) -> int | None:
     return None
 
 
+def busiest(service: Service) -> int:
+    """The worker with most clients."""
+
+    def clients(pid: int) -> int:
+        connections = psutil.Process(pid).net_connections("tcp")
+        return sum(found.laddr.port == service.port and bool(found.raddr) for found in connections)
+
+    return max(service.workers(), key=clients)
+
+
 def kill_all(service: Service) -> None:
     """Kill a whole gateway: nobody replaces a worker, and nobody says good-bye."""
-    pids = [service.process.pid, *service.workers()]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    service.signal(signal.SIGSTOP)
+    workers = service.workers()
+    service.signal(signal.SIGKILL)
     service.process.wait()
+    for pid in workers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def degraded(service: Service, dependency: str) -> float:
     """How often a gateway had to do without something."""
-    line = HTTPConnection("127.0.0.1", service.port, timeout=30)
-    line.request("GET", "/metrics")
-    for family in text_string_to_metric_families(line.getresponse().read().decode()):
+    for family in text_string_to_metric_families(requests.get(f"{service.url}/metrics", timeout=30).text):
         for sample in family.samples:
             if sample.name == "llm_gateway_degraded_total" and sample.labels["dependency"] == dependency:
                 return float(sample.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha1
 
+from gateway.accounting import keeper
 from gateway.stores.counters import redis, scripts
 from gateway.stores.ledger import owners
 
@@ -12,8 +13,9 @@ _REAL = "LEASE, DAY = 30000000,"
 
 
 def shorten(seconds: int) -> None:
-    """Shorten the leases of this process, and of those that are forked from it."""
+    """Shorten the leases of this process, and of those that are forked from it, and what goes with them."""
     owners.LEASE, owners._RENEWED_AFTER = seconds, seconds / 3
+    keeper._SWEEP_EVERY = seconds / 3
     for name in ("TAKE", "CORRECT", "JOIN", "RENEW", "LEAVE"):
         script = getattr(scripts, name).replace(_REAL, f"LEASE, DAY = {seconds * 1_000_000},")
         assert script != getattr(scripts, name)

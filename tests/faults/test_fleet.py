@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
 
 from tests.fakes.redis_server import RedisServer
-from tests.faults.fleet import SOON, Bursts, Fleet, Tenant, fleet_in
-from tests.faults.load import Call, Load
+from tests.faults.fleet import SOON, Fleet, Tenant, fleet_in
 from tests.faults.oracle import holds
-from tests.faults.rig import LONG, SEED, WITHIN, tell, wait_for
+from tests.faults.rig import LONG, tell, wait_for
 
 FLEETS = [("gevent", "gthread"), ("gevent", "gevent"), ("gthread", "gthread")][: 3 if LONG else 1]
 AT_ONCE, ROOM = (2_000, 300) if LONG else (150, 20)
@@ -37,10 +34,6 @@ def fleet(
         yield fleet
 
 
-def outcomes(bursts: Bursts) -> Counter[tuple[int, str | None]]:
-    return Counter((call.status, call.error.get("code")) for call in bursts.calls)
-
-
 def bound_of_a_call(fleet: Fleet, tenant: Tenant) -> int:
     """What is held for one, in nano-USD."""
     fleet.provider.hold(True)
@@ -50,16 +43,6 @@ def bound_of_a_call(fleet: Fleet, tenant: Tenant) -> int:
     assert burst.join()[0].outcome == "ok"
     bound: int = held["bound_nano"]
     return bound
-
-
-def held_open(fleet: Fleet, tenant: Tenant, number: int, room: int) -> Bursts:
-    """Calls at once, of which `room` are let in, whose answers are held open; the others have been refused."""
-    fleet.provider.hold(True)
-    burst = fleet.burst(tenant.calls(number))
-    wait_for(lambda: len(burst.calls) >= number - room, WITHIN)
-    time.sleep(0.3)  # for one too many
-    assert (len(burst.calls), fleet.provider.under_way()) == (number - room, room)
-    return burst
 
 
 def statuses(fleet: Fleet, key: str) -> set[int]:
@@ -87,12 +70,13 @@ def test_both_gateways_admit_as_many_calls_at_once_as_a_budget_has_room_for_and_
         limit = (spent + ROOM * bound) * NANO
         fleet.rigs[0].limit(f"tenant:{tenant.name}", "usd/day", f"{limit:f}")
         began = time.monotonic()
-        burst = held_open(fleet, tenant, AT_ONCE, ROOM)
+        burst = fleet.held_open(tenant.calls(AT_ONCE), ROOM)
+        assert fleet.provider.under_way() == ROOM
         standing = tenant.standing("usd")
         fleet.provider.hold(False)
         burst.join()
-        tell(f"repeat {repeat}: {dict(outcomes(burst))}, {time.monotonic() - began:.1f} s")
-        assert outcomes(burst) == {(200, None): ROOM, (429, "budget_held"): AT_ONCE - ROOM}
+        tell(f"repeat {repeat}: {burst.statuses()}, {time.monotonic() - began:.1f} s")
+        assert burst.statuses() == {(200, None): ROOM, (429, "budget_held"): AT_ONCE - ROOM}
         assert in_nano(standing) == {"limit": limit / NANO, "spent": spent, "held": ROOM * bound}
         rows = tenant.rows(fleet.audit())
         assert len(rows) == 1 + repeat * ROOM
@@ -108,39 +92,32 @@ def test_both_gateways_admit_as_many_requests_a_minute_as_a_limit_says(fleet: Fl
     tenant = fleet.tenant(("requests/minute", str(ROOM)))
     burst = fleet.burst(tenant.calls(AT_ONCE))
     burst.join()
-    tell(f"{dict(outcomes(burst))}")
-    assert outcomes(burst) == {(200, None): ROOM, (429, "rate_limit_exceeded"): AT_ONCE - ROOM}
+    tell(f"{burst.statuses()}")
+    assert burst.statuses() == {(200, None): ROOM, (429, "rate_limit_exceeded"): AT_ONCE - ROOM}
     assert tenant.standing("requests")["spent"] == ROOM
 
 
 def test_both_gateways_have_as_many_calls_in_flight_as_a_limit_says(fleet: Fleet) -> None:
     tenant = fleet.tenant(("concurrency", str(ROOM)))
     for _ in range(2):  # places are given back
-        burst = held_open(fleet, tenant, AT_ONCE, ROOM)
+        burst = fleet.held_open(tenant.calls(AT_ONCE), ROOM)
+        assert fleet.provider.under_way() == ROOM
         assert tenant.standing("concurrency")["spent"] == ROOM
         fleet.provider.hold(False)
         burst.join()
-        assert outcomes(burst) == {(200, None): ROOM, (429, "rate_limit_exceeded"): AT_ONCE - ROOM}
+        assert burst.statuses() == {(200, None): ROOM, (429, "rate_limit_exceeded"): AT_ONCE - ROOM}
     assert tenant.standing("concurrency")["spent"] == 0
 
 
 def test_after_any_load_the_counters_say_what_the_ledger_says_and_nothing_is_in_flight(fleet: Fleet) -> None:
     tenant = fleet.tenant(("concurrency", "5"), ("tokens/hour", PLENTY), ("requests/hour", PLENTY))
     fleet.provider.most()
-    calls, most = loaded(fleet, tenant)
+    with fleet.load(CLIENTS, tenant.key) as load:
+        time.sleep(SECONDS)
+    calls, most = load.calls, fleet.provider.most()
     rows = tenant.rows(fleet.audit(calls))
     tokens = sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows)
-    tell(f"{len(calls)} calls, {dict(Counter(call.status for call in calls))}, {most} at once, {tokens} tokens")
+    tell(f"{len(calls)} calls, {load.statuses()}, {most} at once, {tokens} tokens")
     assert {call.status for call in calls} == {200, 429}
     assert most == 5
     assert [tenant.standing(unit)["spent"] for unit in ("tokens", "requests", "concurrency")] == [tokens, len(rows), 0]
-
-
-def loaded(fleet: Fleet, tenant: Tenant) -> tuple[list[Call], int]:
-    """Load on all gateways: the calls, and how many the provider had at once at most."""
-    with ExitStack() as stack:
-        loads = [
-            stack.enter_context(Load(rig.service.port, CLIENTS, SEED, tenant.key, pause=0.01)) for rig in fleet.rigs
-        ]
-        time.sleep(SECONDS)
-    return [call for load in loads for call in load.calls], fleet.provider.most()
