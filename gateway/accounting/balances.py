@@ -85,7 +85,9 @@ def _rows(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> list[tup
 def _begin(tx: Transaction, limit: Limit, only: str | None, now_ns: int) -> None:
     """Begin the balances of a calendar period that are not there: all of them, or that of one instance."""
     start, end = limit.bucket(now_ns), limit.resets(now_ns)
-    spent, flying = _spent_between(tx, limit, only, start, end), _in_flight(tx, limit, start, end)
+    spent = _spent_between(tx, limit, only, start, end)
+    # What is in flight has begun its balances with its own hold, but for that of a limit which was not there.
+    flying = _in_flight(tx, limit, start, end) if only is None else []
     instances = {"", *spent, *(instance for instance, _, _ in flying)} if only is None else {only}
     for instance in instances:
         if _rows(tx, limit, instance, now_ns):

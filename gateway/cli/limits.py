@@ -72,7 +72,11 @@ def list_limits(subject: str | None, form: str) -> None:
             known = nearest.setdefault(one.limit.id, one)
             nearest[one.limit.id] = max(known, one, key=lambda one: one.spent + one.held)
         found = list(nearest.values())
-    click.echo(listed([_row(one) for one in sorted(found, key=Standing.order)], _COLUMNS, form))
+    rows = []
+    for one in sorted(found, key=Standing.order):
+        nobody = one.limit.subject.each_of and not one.limit.in_ledger and not one.user
+        rows.append(_row(one) | ({"spent": None} if nobody else {}))  # counters know no names to list
+    click.echo(listed(rows, _COLUMNS, form))
 
 
 @limits.command("explain")
@@ -91,6 +95,8 @@ def explain(subject: str, form: str) -> None:
         click.echo(_sentence(one))
     if not found:
         click.echo(f"no limit bears on {whose.text}", err=True)
+    for doubt in read(lambda tx: list(_doubts(tx, whose))):
+        click.echo(f"{doubt}: check the spelling", err=True)
 
 
 @limits.command("remove")
@@ -145,7 +151,6 @@ def _is_of(standing: Standing, subject: Subject) -> bool:
 
 def _row(standing: Standing) -> dict[str, Any]:
     limit = standing.limit
-    unknown = limit.subject.each_of is not None and not limit.in_ledger and not standing.user
     return {
         "subject": limit.subject.text,
         "user": standing.user,
@@ -153,7 +158,7 @@ def _row(standing: Standing) -> dict[str, Any]:
         "period": limit.period,
         "mode": limit.mode,
         "limit": limit.write(limit.value),
-        "spent": None if unknown else limit.write(standing.spent),  # counters know nobody's name
+        "spent": limit.write(standing.spent),
         "held": limit.write(standing.held),
         "reset": standing.reset,
     }

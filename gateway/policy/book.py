@@ -17,7 +17,7 @@ def changed(tx: Transaction, kind: str, name: object) -> None:
     """Tell every process that a tenant, a key or a limit has changed.
 
     Args:
-        kind: "tenant", "key" or "limit".
+        kind: "tenant", "key" or "limit", or "keys" for all of a tenant.
         name: the tenant's name, or the id of the key or limit.
     """
     tx.run("add_change", version=tx.run("changed")[0][0], kind=kind, name=str(name))
@@ -118,7 +118,7 @@ def _place(limit: Limit) -> tuple[str, ...]:
     return min(limit.subject.parts, key=lambda part: _SELECTIVE.index(part[0]))
 
 
-def _places(tenant: str | None, key_id: str | None, user_id: str | None) -> list[tuple[str | None, ...]]:
+def _places(tenant: str | None, key_id: str | None, user_id: str) -> list[tuple[str | None, ...]]:
     """Where limits are that bear on such calls, besides those of models."""
     return [("key", key_id), ("user", user_id, tenant), ("user", "*", tenant), ("tenant", tenant), ("global",)]
 

@@ -179,5 +179,5 @@ def parse_value(text: str, unit: str) -> int:
     except ArithmeticError:  # more digits than are counted with
         value = -1
     if not 0 <= value <= LARGEST:
-        raise Misspelt(f"{text!r} is no value of {unit}: write {right}, 0 or more")
+        raise Misspelt(f"{text!r} is no value of {unit}: write {right}, from 0 to {LARGEST}")
     return value

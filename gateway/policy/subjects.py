@@ -33,11 +33,11 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """Some calls: what all of them have in common; None where they may differ."""
+    """Some calls: what all of them have in common; None where they may differ. They name one user, or none."""
 
     tenant: str | None = None
     key_id: str | None = None
-    user_id: str | None = None
+    user_id: str = ""
     model: str | None = None
 
 
@@ -83,8 +83,8 @@ class Subject:
         return instance
 
     def among(self, whom: Whom) -> str | None:
-        """Whose balance some of these calls move; None where the limit bears on none of them, or on none that are
-        known: on those of one key or user only where that one is given."""
+        """Whose balance some of these calls move; None where the limit bears on none of them, or only on those of a key
+        that is not given."""
         instance = ""
         for kind, *rest in self.parts:
             if kind == "tenant" and rest[0] != whom.tenant:
@@ -94,7 +94,7 @@ class Subject:
             if kind == "model" and whom.model not in (None, rest[0]):
                 return None
             if kind == "user":
-                if whom.user_id is None or rest[1] != whom.tenant or rest[0] not in (_EACH, whom.user_id):
+                if rest[1] != whom.tenant or rest[0] not in (_EACH, whom.user_id):
                     return None
                 instance = whom.user_id if rest[0] == _EACH else ""
         return instance
@@ -103,9 +103,9 @@ class Subject:
     def whom(self) -> Whom:
         """The calls that it is of."""
         names = {part[0]: part for part in self.parts}
-        user = names.get("user", ("", None, None))
+        user = names.get("user", ("", "", None))
         tenant, key, model = (names.get(kind, ("", None))[1] for kind in ("tenant", "key", "model"))
-        return Whom(tenant or user[2], key, None if user[1] == _EACH else user[1], model)
+        return Whom(tenant or user[2], key, "" if user[1] == _EACH else user[1] or "", model)
 
     @property
     def each_of(self) -> str | None:

@@ -38,8 +38,8 @@ def _tokens() -> list[Column[int]]:
 # Numbers that change when something else does: `policy` counts the changes of tenants, keys and limits.
 versions = Table("versions", metadata, Column("name", Text, primary_key=True), _number("version"))
 
-# What each of these changes was, so that a process need not read everything again: `kind` is tenant, key or limit, and
-# `name` that one's name or id. Old ones are pruned.
+# What each of these changes was, so that a process need not read everything again: `kind` is tenant, key, keys (of a
+# tenant) or limit, and `name` that one's name or id. Old ones are pruned.
 changes = Table(
     "changes",
     metadata,
