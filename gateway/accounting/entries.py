@@ -122,6 +122,8 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         bound_nano=bound.nano,
         facts=orjson.dumps(dict(claim.facts)).decode(),
         moves=orjson.dumps(noted).decode(),
+        tenant=claim.payer.tenant,
+        user_id=claim.payer.user_id,
     )
     return replace(bound, rates=tuple(rates)) if rates else bound
 

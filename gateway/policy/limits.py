@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-from gateway.model import HEADED, NANO_PER_USD, usd
+from gateway.model import HEADED, LARGEST, NANO_PER_USD, usd
 from gateway.policy.subjects import Misspelt, Subject
 
 UNITS = ("requests", "tokens", "usd")
@@ -23,7 +23,6 @@ CONCURRENCY = "concurrency"  # a unit without a period: calls in flight
 MODES = ("hard", "firm", "soft")
 SLIDING = {"second": 1, "minute": 60, "hour": 3600}  # seconds
 CALENDAR = ("day", "week", "month", "total")
-LARGEST = 2**62  # beyond it two amounts would not fit into the database's whole numbers together
 
 # What a `firm` limit holds: this share of such calls lately settled took no more. With fewer of them, the bound.
 _QUANTILE = 0.95
