@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from gateway.stores import StoreError
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand, Verdict, counting
+from gateway.stores.counters.counting import Room
 from gateway.stores.embedded import Environment, Full, Transaction, open_environment
 from gateway.stores.owners import Owners
 
@@ -77,7 +78,11 @@ class EmbeddedCounters:
         return verdict
 
     def correct(self, corrections: Sequence[Correction]) -> None:
-        self._write(lambda records: counting.correct(records, corrections, self._clock(), self._owner, self._place))
+        self._write(
+            lambda records: counting.correct(
+                records, corrections, self._clock(), self._owner, self._place, Room.WINDOWS
+            )
+        )
 
     def used(self, asked: Sequence[tuple[bytes, int]]) -> list[int]:
         return self._env.read(lambda records: counting.used(records, asked, self._clock()))
@@ -100,7 +105,9 @@ class EmbeddedCounters:
         return open_environment(self._data_dir, "counters", self._size, (), _PATIENCE)
 
     def _take(self, demands: Sequence[Demand]) -> Verdict:
-        return self._write(lambda records: counting.take(records, demands, self._clock(), self._owner, self._place))
+        return self._write(
+            lambda records: counting.take(records, demands, self._clock(), self._owner, self._place, Room.WINDOWS)
+        )
 
     def _write(self, work: Callable[[Transaction], T], usable: float = _USABLE) -> T:
         """Do `work` in a transaction. Raises StoreError, also before the environment is full."""
