@@ -182,6 +182,20 @@ def test_an_environment_with_no_room_at_all_is_a_failing_store(
         counters.take([Demand(A, 60, 9, 1)])
 
 
+def test_who_only_asks_makes_and_deletes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "counters-of-another-boot").mkdir()
+    assert EmbeddedCounters(tmp_path).used([(A, 60), (A, IN_FLIGHT)]) == [0, 0]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["counters-of-another-boot"]
+
+
+def test_who_only_asks_is_told_what_others_count(tmp_path: Path) -> None:
+    with workers.holding(workers.embedded, str(tmp_path)):
+        before = sorted(tmp_path.rglob("*"))
+        assert EmbeddedCounters(tmp_path).used([(A, IN_FLIGHT), (A, 60), (B, 60)]) == [3, 2, 0]
+        assert EmbeddedCounters(tmp_path).used([(A, IN_FLIGHT)]) == [3]
+        assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_directory_that_cannot_be_made_is_a_failing_store(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError):
