@@ -61,7 +61,9 @@ def _on_the_ledger(work: Callable[[Database], T], make: bool = False) -> T:
     variables = _variables()
     url = variables.get("DATABASE_URL")
     named = "DATABASE_URL" if url else "DATA_DIR"
-    database, _ = open_ledger(Secret(url) if url else None, _data_dir(variables))
+    data_dir = _data_dir(variables)
+    before = _entries(data_dir)
+    database, _ = open_ledger(Secret(url) if url else None, data_dir)
     try:
         there = database.exists()
         if not there and not make:
@@ -76,6 +78,26 @@ def _on_the_ledger(work: Callable[[Database], T], make: bool = False) -> T:
         raise click.ClickException(str(error)) from None
     finally:
         database.close()
+        _hand_over(data_dir, before)
+
+
+def _entries(directory: Path) -> set[Path]:
+    return set(directory.iterdir()) if directory.is_dir() else set()
+
+
+def _hand_over(data_dir: Path, before: set[Path]) -> None:
+    """Give what root has made of a ledger to the owner of DATA_DIR: the service could not open it otherwise."""
+    if os.geteuid() or not data_dir.is_dir():
+        return
+    owner = data_dir.stat()
+    for made in _entries(data_dir) - before:
+        if made.name.startswith("ledger.sqlite"):  # the service may be making others
+            try:
+                os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            except FileNotFoundError:
+                pass  # a log, which the service has removed meanwhile
+            except OSError as error:
+                click.echo(f"{made} is root's and not the directory's owner's: {error.strerror}", err=True)
 
 
 def _variables() -> dict[str, str]:

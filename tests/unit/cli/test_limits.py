@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,6 +228,33 @@ def test_only_setting_a_limit_makes_a_ledger_and_says_so(tmp_path: Path) -> None
         f"made a new ledger in {new}: is it the service's DATA_DIR?",
     )
     assert (new / "ledger.sqlite").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what another user owns")
+@pytest.mark.parametrize(
+    "words", ["tenants create search", "limits set global usd/day 1", "keys create --tenant default"]
+)
+def test_what_root_makes_belongs_to_the_owner_of_the_directory(words: str, tmp_path: Path) -> None:
+    service = tmp_path / "service"
+    service.mkdir()
+    (service / "another").touch()
+    os.chown(service, 1234, 2345)
+    assert run(*words.split(), DATA_DIR=str(service)).exit_code == 0
+    owners = {entry.name: (entry.stat().st_uid, entry.stat().st_gid) for entry in service.iterdir()}
+    assert owners.pop("another") == (0, 0)
+    assert {"ledger.sqlite", "ledger.sqlite.lock"} <= owners.keys()
+    assert set(owners.values()) == {(1234, 2345)}
+    (service / "ledger.sqlite.lock").unlink()
+    assert run("limits", "list", DATA_DIR=str(service)).exit_code == 0
+    assert (service / "ledger.sqlite.lock").stat().st_uid == 1234, "what a listing makes too"
+
+
+def test_a_listing_makes_no_counters() -> None:
+    run("limits", "set", "global", "requests/minute", "5")
+    (row,) = json.loads(run("limits", "list", "--format", "json").stdout)
+    assert row["spent"] == "0"
+    assert run("limits", "explain", "tenant:search").exit_code == 0
+    assert [entry.name for entry in Path("data").iterdir() if not entry.name.startswith("ledger.sqlite")] == []
 
 
 def test_a_ledger_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
