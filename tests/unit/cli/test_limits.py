@@ -74,6 +74,26 @@ def test_a_database_that_is_not_there_or_empty_is_told_in_one_line(postgres_serv
     assert empty.output.startswith("Error: there is no ledger in PostgreSQL: run this where the service runs, or with ")
 
 
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://u:S3cret@Pw0rdLong@127.0.0.1:1/db"),
+        ("REDIS_URL", "redis://:S3cret/Pw0rd@127.0.0.1/0"),
+        ("REDIS_URL", "redis://:S3cret#Pw0rd@127.0.0.1/0"),
+        ("REDIS_URL", "redis://h/0?db=S3cret"),
+        ("REDIS_URL", "redis://h/0?S3cret=Pw0rd"),
+        ("REDIS_URL", "redis://h/0?socket_timeout=S3cret"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line_without_it(name: str, url: str) -> None:
+    run("limits", "set", "global", "requests/minute", "1")
+    result = run("limits", "list", **{name: url})
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert name in result.stderr
+    assert "S3cret" not in result.output
+    assert "Pw0rd" not in result.output
+
+
 def test_usage_is_told_by_tenant_for_thirty_days_unless_one_asks_otherwise(database: SqliteDatabase) -> None:
     called(database, "1")
     called(database, "2", tenant="ads", user_id="bob")
