@@ -96,6 +96,12 @@ def test_check_looks_at_the_cache_and_makes_nothing(directory: Path) -> None:
     )
 
 
+def test_check_tells_nothing_of_a_redis_that_nobody_can_use() -> None:
+    result = run("check", **VARIABLES, CACHE_TTL="60", REDIS_URL="redis://h/0?S3cret=Pw0rd")
+    assert result.stdout.count("REDIS_URL has an option that is unknown or misspelt") == 2
+    assert "S3cret" not in result.output
+
+
 def test_check_doubts_a_model_that_the_provider_does_not_list_or_nobody_prices(upstream: Upstream) -> None:
     upstream.script = answers({"data": [{"id": "gpt-4o"}]})
     result = run("check", API_KEY=VARIABLES["API_KEY"], MODEL_NAME="openai/ours", OPENAI_BASE_URL=upstream.base_url)
