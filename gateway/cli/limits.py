@@ -42,13 +42,13 @@ def limits() -> None:
 def set_limit(subject: str, rate: str, value: str, mode: str | None) -> None:
     """Set a limit, such as tenant:default usd/month 500, or change one; 'gateway limits --help' has the words.
 
-    It is in force at once, in every worker; a limit of a calendar period, or in total, begins with what has been used
-    in it. One that is changed keeps its mode unless another is given.
+    It is in force within a second, in every worker; a limit of a calendar period, or in total, begins with what has
+    been used in it, one in USD that slides with nothing. One that is changed keeps its mode unless another is given.
     """
     standing = write(lambda tx: reports.set_limit(tx, subject, rate, value, mode), make=True)
     limit = standing.limit
-    said = f"{limit.subject.text} {rate}: {limit.write(limit.value)}, {limit.mode}; {limit.write(standing.spent)} spent"
-    click.echo(said, err=True)
+    said = f"{limit.subject.text} {rate}: {limit.write(limit.value)}, {limit.mode}"
+    click.echo(f"{said}; {limit.write(standing.spent)} spent" if limit.in_ledger else said, err=True)
     for doubt in read(lambda tx: list(_doubts(tx, limit.subject))):
         click.echo(f"{doubt}: check the spelling", err=True)
 

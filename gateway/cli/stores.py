@@ -40,6 +40,8 @@ def look(work: Callable[[Transaction, Counters], T]) -> T:
     """Do work that only reads, also in the counters."""
     variables = _variables()
     url = variables.get("REDIS_URL")
+    if variables.get("DATABASE_URL") and not url:
+        click.echo("REDIS_URL is not set: limits per second to hour stand as this host alone counts them", err=True)
     return read(lambda tx: work(tx, open_counters(Secret(url) if url else None, _data_dir(variables))))
 
 
