@@ -24,7 +24,8 @@ lint: $(VENV)/development
 bench: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
 
-# The long forms of tests/faults: half an hour on two cores. FAULTS_SEED=… repeats what an earlier run chose.
+# The long forms of tests/faults: half an hour on two cores. FAULTS_SEED=… repeats what an earlier
+# run chose, FAULTS_DATABASE=postgresql has the ledger there.
 faults: $(VENV)/development tokenizers
 	FAULTS=long $(BIN)/python -m pytest -s tests/faults $(OPTIONS)
 

@@ -75,7 +75,7 @@ def _work(directory: Path, url: str | None, callers: int, seconds: float) -> dic
     from gateway.accounting.prices import Price, Rate
     from gateway.config.secrets import Secret
     from gateway.model import Usage
-    from gateway.policy.limits import Payer
+    from gateway.policy.subjects import Payer
     from gateway.stores.ledger.opening import open_ledger
 
     database, owners = open_ledger(Secret(url) if url else None, directory)

@@ -19,6 +19,7 @@ _CAPS: Mapping[Operation, tuple[str, ...]] = {
 }
 
 NANO_PER_USD = 1_000_000_000
+LARGEST = 2**62  # of an amount: two of them still fit into the database's whole numbers together
 HEADED = ("requests", "tokens")  # the units of limits that have headers
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import orjson
 
+from gateway.model import LARGEST
 from gateway.policy.book import LimitBook, update
-from gateway.policy.limits import SLIDING, Limit, Payer
+from gateway.policy.limits import SLIDING, Limit
+from gateway.policy.subjects import Payer
 from gateway.stores.ledger import Transaction
 
 _BEGIN_OF_TIME, _END_OF_TIME = "", "9999-12-31"  # in the order of any language
@@ -22,7 +24,7 @@ def limits(tx: Transaction) -> LimitBook:
     in_force: LimitBook | None = tx.notes.get("limits")
     if in_force is None:
         known, in_force = tx.memory.get("limits", (None, None))
-        in_force = in_force or LimitBook(lambda limit: limit.in_ledger)
+        in_force = in_force or LimitBook(in_ledger=True)
         tx.memory["limits"] = (update(in_force, tx, known), in_force)
         tx.notes["limits"] = in_force
     return in_force
@@ -84,13 +86,14 @@ def _rows(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> list[tup
 def _begin(tx: Transaction, limit: Limit, only: str | None, now_ns: int) -> None:
     """Begin the balances of a calendar period that are not there: all of them, or that of one instance."""
     start, end = limit.bucket(now_ns), limit.resets(now_ns)
-    spent, flying = _spent_between(tx, limit, only, start, end), _in_flight(tx, limit, start, end)
+    spent, flying = _spent_between(tx, limit, only, start, end), _in_flight(tx, limit, only, start, end)
     instances = {"", *spent, *(instance for instance, _, _ in flying)} if only is None else {only}
     for instance in instances:
         if _rows(tx, limit, instance, now_ns):
             continue
         held = [(row, amount) for whose, row, amount in flying if whose == instance]
-        begun = add(tx, limit, instance, start, spent[instance], sum(amount for _, amount in held))
+        sums = spent[instance], sum(amount for _, amount in held)
+        begun = add(tx, limit, instance, start, *(min(LARGEST, each) for each in sums))
         for row, amount in held:
             moves = [*orjson.loads(row[9]), (begun, limit.unit, amount)]
             tx.run("set_moves", call=row[0], number=row[1], new_moves=orjson.dumps(moves).decode())
@@ -117,10 +120,13 @@ def _day(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
 
-def _in_flight(tx: Transaction, limit: Limit, start: int, end: int | None) -> list[tuple[str, tuple[Any, ...], int]]:
+def _in_flight(
+    tx: Transaction, limit: Limit, only: str | None, start: int, end: int | None
+) -> list[tuple[str, tuple[Any, ...], int]]:
     """The calls in flight of a period that a limit bears on: the instance, the hold, and the amount."""
-    found = []
-    for row in tx.run("holds"):
+    found, each = [], limit.subject.each_of
+    new_user = only is not None and each is not None  # of whom there may be any number: others' calls are not looked at
+    for row in tx.run("holds_of_user", of_tenant=each, of_user=only) if new_user else tx.run("holds"):
         facts = orjson.loads(row[8])
         payer = Payer(facts["tenant"], facts["key_id"], facts["user_id"], facts["names"].split(" "))
         instance = limit.subject.instance(payer)

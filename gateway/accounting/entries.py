@@ -18,8 +18,9 @@ from gateway.accounting.balances import add, balance, counted, has_room, limits
 from gateway.accounting.bounds import Bound
 from gateway.errors import CutOff, InvalidField
 from gateway.model import Rate, Usage
-from gateway.policy.limits import Limit, Payer, typical
+from gateway.policy.limits import Limit, typical
 from gateway.policy.refusals import Shortage
+from gateway.policy.subjects import Payer
 from gateway.stores.ledger import Refusal, Transaction
 
 _NANOSECONDS = 1_000_000_000
@@ -121,6 +122,8 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         bound_nano=bound.nano,
         facts=orjson.dumps(dict(claim.facts)).decode(),
         moves=orjson.dumps(noted).decode(),
+        tenant=claim.payer.tenant,
+        user_id=claim.payer.user_id,
     )
     return replace(bound, rates=tuple(rates)) if rates else bound
 

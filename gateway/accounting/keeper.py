@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 
-from gateway.accounting.balances import limits
 from gateway.accounting.ledger import Ledger
 from gateway.concurrency import every
 from gateway.errors import LedgerUnavailable
-from gateway.policy.limits import SLIDING
+from gateway.policy.book import prune_changes
+from gateway.policy.limits import CALENDAR, SLIDING, since
 from gateway.stores import StoreError
 from gateway.stores.ledger import Transaction
 
@@ -82,8 +82,8 @@ def _said(error: Exception) -> str:
 def _prune(tx: Transaction, before: int) -> int:
     now = time.time_ns()
     tx.run("prune_empty")  # of users who were refused: there may be any number, and they begin anew as they were
-    for limit in limits(tx):
-        if limit.period != "total":
-            counts = limit.since(now)
-            tx.run("prune_balances", of=limit.id, before=counts if limit.period in SLIDING else min(before, counts))
+    for period in (*SLIDING, *CALENDAR):
+        counts = since(period, now)  # 0 in total, and nothing began before that
+        tx.run("prune_balances", of_period=period, before=counts if period in SLIDING else min(before, counts))
+    prune_changes(tx)
     return len(tx.run("prune_usage", before=before * 1000, most=_PRUNED_AT_ONCE))

@@ -13,7 +13,8 @@ import orjson
 from gateway.accounting.balances import begin, counting, limits
 from gateway.model import usd
 from gateway.policy.book import changed
-from gateway.policy.limits import MODES, Limit, Subject, Whom, parse_rate, parse_value
+from gateway.policy.limits import MODES, Limit, parse_rate, parse_value
+from gateway.policy.subjects import Subject, Whom
 from gateway.stores.ledger import Transaction
 from gateway.telemetry.sums import Budget, Sums, Total
 
@@ -99,11 +100,9 @@ def summary(tx: Transaction) -> Sums:
     totals = [Total(row[0], row[1], row[2], row[3], tuple(row[4:])) for row in tx.run("totals")]
     now = time.time_ns()
     budgets = []
-    for limit in limits(tx):
-        (kind, *name), *others = limit.subject.parts
-        if (limit.unit, kind, others) == ("usd", "tenant", []):
-            spent, held = counting(tx, limit, "", now)
-            budgets.append(Budget(name[0], limit.period, limit.value, spent, held))
+    for row in tx.run("tenant_budgets"):
+        limit = Limit(row[0], Subject.parse(row[1]), *row[2:])
+        budgets.append(Budget(limit.subject.parts[0][1], limit.period, limit.value, *counting(tx, limit, "", now)))
     return Sums(totals, budgets)
 
 
@@ -123,9 +122,10 @@ def set_limit(tx: Transaction, subject: str, rate: str, value: str, mode: str | 
     limit = Limit(limit_id, Subject.parse(whose), unit, period, mode, amount)
     if not limit.in_ledger:
         return Standing(limit, "", 0, 0, None)
-    begin(tx, limit, time.time_ns())
-    found = [standing for standing in standings(tx) if standing.limit.id == limit_id]
-    return Standing(limit, "", sum(one.spent for one in found), sum(one.held for one in found), found[0].reset)
+    now = time.time_ns()
+    begin(tx, limit, now)
+    counts = [row for row in tx.run("balances_of", of=limit_id) if limit.since(now) <= row[0] <= limit.until(now)]
+    return Standing(limit, "", sum(row[1] for row in counts), sum(row[2] for row in counts), limit.reset(now))
 
 
 def remove_limit(tx: Transaction, subject: str, rate: str) -> bool:

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 
 class Failover:
-    """Counters that raise nothing. Of its own the buckets are less than 0, by which corrections find their way.
+    """Counters that raise nothing. Of its own the buckets are less than 0, by which corrections find their way, and
+    what they say is told as if the other processes counted as much: so that the numbers fit the whole limits.
 
     Args:
         shared: what is asked as long as it works.
@@ -87,7 +88,7 @@ class Failover:
                 return self._shared.used(asked)
             except StoreError as error:
                 self._lost(error, place)
-        return self._local.used(asked)
+        return [said * self._processes() for said in self._local.used(asked)]
 
     def maintain(self) -> None:
         self._begin()
@@ -162,13 +163,18 @@ class Failover:
 
     def _take_locally(self, demands: Sequence[Demand]) -> Verdict | None:
         """What its own say; None where the shared ones are back."""
-        processes = max(self._share(), self._shared.living)
+        processes = self._processes()
         parts = [_part(demand, processes) for demand in demands]
         with self._lock:
             if not self._away:
                 return None
             verdict = self._local.take(parts)
-        return replace(verdict, buckets=[~bucket for bucket in verdict.buckets])
+        used = [said * processes for said in verdict.used]
+        return replace(verdict, used=used, buckets=[~bucket for bucket in verdict.buckets])
+
+    def _processes(self) -> int:
+        """How many share a limit."""
+        return max(self._share(), self._shared.living)
 
 
 def _part(demand: Demand, processes: int) -> Demand:

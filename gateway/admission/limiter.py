@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from gateway.model import Rate
 from gateway.policy.book import LimitBook
-from gateway.policy.limits import CONCURRENCY, Limit, Payer, typical
+from gateway.policy.limits import CONCURRENCY, Limit, typical
 from gateway.policy.refusals import Shortage
+from gateway.policy.subjects import Payer
 from gateway.stores.counters import BUCKETS, Correction, Counters, Demand, Verdict
 
 _LATELY = 100  # calls of one kind that a `firm` limit learns from

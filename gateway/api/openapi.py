@@ -34,6 +34,7 @@ from gateway.errors import (
     RateLimited,
     RequestTimeout,
     RequestTooLarge,
+    TooManyGuesses,
     Unauthorized,
     UnsupportedMediaType,
     UpstreamError,
@@ -96,7 +97,9 @@ _OF_LIMITS = tuple(name for name in _HEADERS if name.startswith("x-ratelimit-"))
 _OF_PROVIDERS = (ProviderRefused, UpstreamError, UpstreamTimeout)
 _OF_FAILURES: dict[str, Callable[[type[GatewayError]], bool]] = {
     **dict.fromkeys(_OF_THE_WAY, lambda error: issubclass(error, _OF_PROVIDERS)),
-    **dict.fromkeys(_OF_LIMITS, lambda error: issubclass(error, (RateLimited, InsufficientQuota, *_OF_PROVIDERS))),
+    **dict.fromkeys(
+        _OF_LIMITS, lambda error: error is RateLimited or issubclass(error, (InsufficientQuota, *_OF_PROVIDERS))
+    ),
     "Retry-After": lambda error: error.retryable or error.status in (429, 503),
     "x-should-retry": lambda error: error is RateLimited or error.client_may_retry is not None,
 }
@@ -208,7 +211,7 @@ def _operation(endpoint: str, description: _Description) -> dict[str, Any]:
     if endpoint in OPEN:
         operation["security"] = [{}, {"bearer": []}] if endpoint == METRICS else []
     if endpoint not in OPEN or endpoint == METRICS:
-        errors += [Unauthorized, InvalidRequest, RateLimited, LedgerUnavailable]  # two headers, guesses, no answer
+        errors += [Unauthorized, InvalidRequest, TooManyGuesses, LedgerUnavailable]  # two headers, guesses, no answer
     responses = operation["responses"] | _failures(errors, description.statuses)
     for response in responses.values():
         response["headers"] = _references(["X-Request-ID"]) | response.get("headers", {})

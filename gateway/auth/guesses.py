@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 import math
 
-from gateway.errors import RateLimited
+from gateway.errors import TooManyGuesses
 from gateway.stores.counters import Counters, Demand
 
 _MOST = 1000  # wrong credentials of one address
@@ -28,13 +28,12 @@ class Guesses:
         """Count one.
 
         Raises:
-            RateLimited: there were too many lately.
+            TooManyGuesses: there were too many lately.
         """
         counter = hashlib.blake2b(f"guesses\0{_network(address)}".encode(), digest_size=16).digest()
         verdict = self._counters.take([Demand(counter, _SECONDS, _MOST, 1)])
         if not verdict.taken:
-            message = "Too many wrong API keys came from this address. A right one is still let in."
-            raise RateLimited(message, retry_after=math.ceil(verdict.waits[0]))
+            raise TooManyGuesses(retry_after=math.ceil(verdict.waits[0]))
 
 
 def _network(address: str) -> str:

@@ -24,13 +24,16 @@ class Duration(click.ParamType[int]):
 
     name = "90d|12h|30m|10s"
 
+    def __init__(self, shortest: int = 0) -> None:
+        self._shortest = shortest
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
         found = re.fullmatch(r"([0-9]{1,9})([smhdw])", value)
         seconds = int(found[1]) * _UNITS[found[2]] if found else _LONGEST + 1
-        if seconds > _LONGEST:
-            self.fail(f"{value!r} is no length of time: write 90d, 4w, 12h, 30m or 10s, of 100 years at most")
+        if not self._shortest <= seconds <= _LONGEST:
+            self.fail(f"{value!r} is no such length of time: write 90d, 4w, 12h, 30m or 10s, of 100 years at most")
         return seconds
 
 
@@ -91,7 +94,7 @@ def keys() -> None:
 @click.option("--name", default="", help="for people, such as what uses it")
 @click.option("--role", type=click.Choice(policy.ROLES), default=policy.ROLES[0], show_default=True,
               help="an admin may also manage the keys of its tenant and see its usage")  # fmt: skip
-@click.option("--expires", type=Duration(), help="after which it is refused; never, if not given")
+@click.option("--expires", type=Duration(shortest=1), help="after which it is refused; never, if not given")
 @click.option("--models", type=Models(), help="the names that it may ask for; all, if not given")
 def create_key(tenant: str, name: str, role: str, expires: int | None, models: list[str] | None) -> None:
     """Make a key and print it: alone, on standard output, once."""

@@ -14,7 +14,8 @@ from gateway.cli.listing import listed, with_format
 from gateway.cli.stores import look, read, understood, write
 from gateway.policy.book import LimitBook
 from gateway.policy.keys import Refused, exists, tenant_of
-from gateway.policy.limits import MODES, SLIDING, Subject, Whom
+from gateway.policy.limits import MODES, SLIDING
+from gateway.policy.subjects import Subject, Whom
 from gateway.services.standings import counted
 from gateway.stores.counters import Counters
 from gateway.stores.ledger import Transaction
@@ -41,13 +42,13 @@ def limits() -> None:
 def set_limit(subject: str, rate: str, value: str, mode: str | None) -> None:
     """Set a limit, such as tenant:default usd/month 500, or change one; 'gateway limits --help' has the words.
 
-    It is in force at once, in every worker; a limit of a calendar period, or in total, begins with what has been used
-    in it. One that is changed keeps its mode unless another is given.
+    It is in force within a second, in every worker; a limit of a calendar period, or in total, begins with what has
+    been used in it, one in USD that slides with nothing. One that is changed keeps its mode unless another is given.
     """
     standing = write(lambda tx: reports.set_limit(tx, subject, rate, value, mode), make=True)
     limit = standing.limit
-    said = f"{limit.subject.text} {rate}: {limit.write(limit.value)}, {limit.mode}; {limit.write(standing.spent)} spent"
-    click.echo(said, err=True)
+    said = f"{limit.subject.text} {rate}: {limit.write(limit.value)}, {limit.mode}"
+    click.echo(f"{said}; {limit.write(standing.spent)} spent" if limit.in_ledger else said, err=True)
     for doubt in read(lambda tx: list(_doubts(tx, limit.subject))):
         click.echo(f"{doubt}: check the spelling", err=True)
 
@@ -71,7 +72,11 @@ def list_limits(subject: str | None, form: str) -> None:
             known = nearest.setdefault(one.limit.id, one)
             nearest[one.limit.id] = max(known, one, key=lambda one: one.spent + one.held)
         found = list(nearest.values())
-    click.echo(listed([_row(one) for one in sorted(found, key=Standing.order)], _COLUMNS, form))
+    rows = []
+    for one in sorted(found, key=Standing.order):
+        nobody = one.limit.subject.each_of and not one.limit.in_ledger and not one.user
+        rows.append(_row(one) | ({"spent": None} if nobody else {}))  # counters know no names to list
+    click.echo(listed(rows, _COLUMNS, form))
 
 
 @limits.command("explain")
@@ -90,6 +95,8 @@ def explain(subject: str, form: str) -> None:
         click.echo(_sentence(one))
     if not found:
         click.echo(f"no limit bears on {whose.text}", err=True)
+    for doubt in read(lambda tx: list(_doubts(tx, whose))):
+        click.echo(f"{doubt}: check the spelling", err=True)
 
 
 @limits.command("remove")
@@ -112,7 +119,7 @@ def _bearing(tx: Transaction, counters: Counters, whom: Whom) -> list[Standing]:
 
 
 def _of_counters(tx: Transaction) -> LimitBook:
-    book = LimitBook(lambda limit: not limit.in_ledger)
+    book = LimitBook(in_ledger=False)
     book.read(tx)
     return book
 
@@ -144,7 +151,6 @@ def _is_of(standing: Standing, subject: Subject) -> bool:
 
 def _row(standing: Standing) -> dict[str, Any]:
     limit = standing.limit
-    unknown = limit.subject.each_of is not None and not limit.in_ledger and not standing.user
     return {
         "subject": limit.subject.text,
         "user": standing.user,
@@ -152,7 +158,7 @@ def _row(standing: Standing) -> dict[str, Any]:
         "period": limit.period,
         "mode": limit.mode,
         "limit": limit.write(limit.value),
-        "spent": None if unknown else limit.write(standing.spent),  # counters know nobody's name
+        "spent": limit.write(standing.spent),
         "held": limit.write(standing.held),
         "reset": standing.reset,
     }

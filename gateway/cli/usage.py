@@ -10,7 +10,7 @@ import click
 from gateway.accounting import reports
 from gateway.cli.listing import listed, with_format
 from gateway.cli.stores import read, understood
-from gateway.policy.limits import Misspelt
+from gateway.policy.subjects import Misspelt
 
 
 @click.command()

@@ -7,17 +7,21 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from dotenv.parser import parse_stream
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from gateway.config.schema import mistake_lines
 from gateway.config.settings import LONGEST_TTL, Mistakes, Network
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Variables that are documented for later versions: set today, they would silently do nothing.
 NOT_IN_FORCE = ("ADMIN_KEY", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+_ENCODED = "in a password, @ / ? # and % are written percent-encoded, as %40"
 
 
 class Keys(fields.Field[list[str]]):
@@ -49,24 +53,35 @@ class Networks(fields.Field[list[Network]]):
 
 def _redis_url(value: str) -> None:
     try:
-        parts = urlsplit(value)
+        parts = _address(value)
         valid = (parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "unix" and parts.path)
         int(parts.port or 0)
+        for database in dict(parse_qsl(parts.query)).get("db"), parts.scheme != "unix" and parts.path.strip("/"):
+            int(database or 0)
     except ValueError:
         valid = False
     if not valid:
-        raise ValidationError("must be an address such as redis://host:6379/0, rediss://… or unix:///path")
+        raise ValidationError(f"must be an address such as redis://host:6379/0, rediss://… or unix:///path; {_ENCODED}")
 
 
 def _database_url(value: str) -> None:
     try:
-        parts = urlsplit(value)
+        parts = _address(value)
         valid = parts.scheme in ("postgresql", "postgres") and (parts.netloc or parts.query)
         int(("," not in parts.netloc and parts.port) or 0)  # several servers have a port each
     except ValueError:
         valid = False
     if not valid:
-        raise ValidationError("must be an address such as postgresql://user:password@host:5432/database")
+        raise ValidationError(f"must be an address such as postgresql://user:password@host:5432/database; {_ENCODED}")
+
+
+def _address(value: str) -> SplitResult:
+    """The parts of an address. Raises ValueError, also where a part of a password would be taken for another."""
+    parts = urlsplit(value)
+    if parts.netloc.count("@") > 1 or "@" in parts.path or "#" in value:
+        raise ValueError
+    parse_qsl(parts.query, strict_parsing=bool(parts.query))
+    return parts
 
 
 def _writable(name: str) -> None:
@@ -150,3 +165,12 @@ def read_environment(environ: Mapping[str, str], dotenv: Path, mistakes: Mistake
             mistakes.add(f"{name}: may only hold printable characters")
             del merged[name]
     return merged
+
+
+def check_addresses(variables: Mapping[str, str], mistakes: Mistakes) -> None:
+    """Check the variables that name stores, for those who need no others."""
+    try:
+        EnvironmentSchema(only=("database_url", "redis_url")).load(variables)
+    except ValidationError as error:
+        for line in mistake_lines(error.messages):
+            mistakes.add(line)

@@ -18,6 +18,7 @@ attempt at the same target or the next one can help; the message is written for 
     │   ├── HeadersTooLarge      431 headers_too_large
     │   └── UnsupportedTransferCoding  501 unsupported_transfer_coding
     ├── RateLimited              429 rate_limit_exceeded
+    │   └── TooManyGuesses       429 the same, for wrong keys
     ├── InsufficientQuota        429 insufficient_quota: a limit is spent
     ├── BudgetHeld               429 budget_held: calls in flight hold what is left of it
     ├── LedgerUnavailable        503 ledger_unavailable
@@ -59,6 +60,7 @@ from gateway.errors.requests import (
     RateLimited,
     RequestTimeout,
     RequestTooLarge,
+    TooManyGuesses,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -100,6 +102,7 @@ __all__ = [
     "RequestTimeout",
     "RequestTooLarge",
     "StaleConnection",
+    "TooManyGuesses",
     "Unauthorized",
     "UnsupportedExpectation",
     "UnsupportedMediaType",

@@ -85,6 +85,10 @@ class RateLimited(GatewayError):
     type = "rate_limit_error"
 
 
+class TooManyGuesses(RateLimited):
+    default_message = "Too many wrong API keys came from this address. A right one is still let in."
+
+
 class InsufficientQuota(GatewayError):
     status = 429
     code = "insufficient_quota"

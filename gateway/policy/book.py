@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.policy.limits import Limit, Payer, Subject, Whom
+from gateway.policy.limits import Limit, counts_in_ledger
+from gateway.policy.subjects import Payer, Subject, Whom
 from gateway.stores.ledger import Transaction
 
 _SELECTIVE = ("key", "user", "tenant", "model", "global")  # under which of its parts a limit is found, the best first
@@ -16,7 +17,7 @@ def changed(tx: Transaction, kind: str, name: object) -> None:
     """Tell every process that a tenant, a key or a limit has changed.
 
     Args:
-        kind: "tenant", "key" or "limit".
+        kind: "tenant", "key" or "limit", or "keys" for all of a tenant.
         name: the tenant's name, or the id of the key or limit.
     """
     tx.run("add_change", version=tx.run("changed")[0][0], kind=kind, name=str(name))
@@ -46,14 +47,14 @@ def prune_changes(tx: Transaction) -> None:
 
 
 class LimitBook:
-    """Some of the limits. Others may read it while one changes it.
+    """Limits of the ledger, or of the counters. Others may read it while one changes it.
 
     Args:
-        chosen: which; all that it says True to.
+        in_ledger: which.
     """
 
-    def __init__(self, chosen: Callable[[Limit], bool] = lambda limit: True) -> None:
-        self._chosen = chosen
+    def __init__(self, in_ledger: bool) -> None:
+        self._in_ledger = in_ledger
         self._by_id: dict[int, Limit] = {}
         self._by_part: dict[tuple[str | None, ...], tuple[Limit, ...]] = {}
 
@@ -69,17 +70,16 @@ class LimitBook:
         by_id: dict[int, Limit] = {}
         by_part: dict[tuple[str | None, ...], list[Limit]] = {}
         subjects: dict[str, Subject] = {}
-        for limit in (_limit(row, subjects) for row in tx.run("limits")):
-            if self._chosen(limit):
-                by_id[limit.id] = limit
-                by_part.setdefault(_place(limit), []).append(limit)
+        for limit in (_limit(row, subjects) for row in tx.run("limits") if self._has(row)):
+            by_id[limit.id] = limit
+            by_part.setdefault(_place(limit), []).append(limit)
         self._by_id = by_id
         self._by_part = {part: tuple(limits) for part, limits in by_part.items()}
 
     def read_again(self, tx: Transaction, ids: Iterable[str]) -> None:
         """Read those that have changed; each is replaced at once."""
         for limit_id in map(int, ids):
-            read = [limit for row in tx.run("limit", of=limit_id) if self._chosen(limit := _limit(row, {}))]
+            read = [_limit(row, {}) for row in tx.run("limit", of=limit_id) if self._has(row)]
             for known in read or filter(None, [self._by_id.get(limit_id)]):
                 place = _place(known)
                 others = [limit for limit in self._by_part.get(place, ()) if limit.id != limit_id]
@@ -100,6 +100,9 @@ class LimitBook:
         places += [place for place in list(self._by_part) if place[0] == "model"]
         return [(limit, whose) for limit in self._at(places) if (whose := limit.subject.among(whom)) is not None]
 
+    def _has(self, row: tuple[Any, ...]) -> bool:
+        return counts_in_ledger(row[2], row[3]) == self._in_ledger
+
     def _at(self, places: Sequence[tuple[str | None, ...]]) -> Iterator[Limit]:
         """The limits in these places, each once."""
         for place in dict.fromkeys(places):
@@ -115,7 +118,7 @@ def _place(limit: Limit) -> tuple[str, ...]:
     return min(limit.subject.parts, key=lambda part: _SELECTIVE.index(part[0]))
 
 
-def _places(tenant: str | None, key_id: str | None, user_id: str | None) -> list[tuple[str | None, ...]]:
+def _places(tenant: str | None, key_id: str | None, user_id: str) -> list[tuple[str | None, ...]]:
     """Where limits are that bear on such calls, besides those of models."""
     return [("key", key_id), ("user", user_id, tenant), ("user", "*", tenant), ("tenant", tenant), ("global",)]
 

@@ -35,7 +35,7 @@ class Directory:
 
     def __init__(self, read: Callable[[Callable[[Transaction], Any]], Any]) -> None:
         self._read = read
-        self._limits = LimitBook(lambda limit: not limit.in_ledger)
+        self._limits = LimitBook(in_ledger=False)
         self._keys: dict[str, VirtualKey] = {}
         self._tenants: tuple[str, ...] = (DEFAULT_TENANT,)
         self._version: int | None = None
@@ -113,12 +113,13 @@ class Directory:
             self._keys = {key.id: key for key in keys if key.revoked_ms is None}
         else:
             self._limits.read_again(tx, told.get("limit", ()))
-            for key_id in told.get("key", ()):
-                for key in map(key_of, tx.run("key", whose=key_id)):
-                    if key.revoked_ms is None:
-                        self._keys[key_id] = key
-                    else:
-                        self._keys.pop(key_id, None)
+            rows = [row for key_id in told.get("key", ()) for row in tx.run("key", whose=key_id)]
+            rows += [row for tenant in told.get("keys", ()) for row in tx.run("keys_of", whose=tenant)]
+            for key in map(key_of, rows):
+                if key.revoked_ms is None:
+                    self._keys[key.id] = key
+                else:
+                    self._keys.pop(key.id, None)
         if told is None or "tenant" in told:
             self._tenants = (DEFAULT_TENANT, *(row[0] for row in tx.run("tenants")))
         return now

@@ -93,10 +93,8 @@ def delete_tenant(tx: Transaction, name: str, now_ms: int) -> int:
     if not tx.run("drop_tenant", whose=name):
         raise Refused(_no_tenant(name))
     changed(tx, "tenant", name)
-    revoked = tx.run("revoke_keys_of", whose=name, now=now_ms)
-    for (key_id,) in revoked:
-        changed(tx, "key", key_id)
-    return len(revoked)
+    changed(tx, "keys", name)
+    return len(tx.run("revoke_keys_of", whose=name, now=now_ms))
 
 
 def tenants(tx: Transaction, now_ms: int) -> list[Tenant]:

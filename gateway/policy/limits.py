@@ -1,4 +1,4 @@
-"""Limits as operators write them: `SUBJECT UNIT/PERIOD VALUE`, whom one bears on, and since when it counts.
+"""Limits as operators write them: `SUBJECT UNIT/PERIOD VALUE`, and since when one counts.
 
 What is here knows no database. A period slides where it is shorter than a day, in 60 buckets: a window is the bucket
 under way and the 60 before it, the oldest counted whole. From a day on it is the calendar's, in UTC.
@@ -9,20 +9,20 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-from gateway.model import HEADED, NANO_PER_USD, usd
+from gateway.model import HEADED, LARGEST, NANO_PER_USD, usd
+from gateway.policy.subjects import Misspelt, Subject
 
 UNITS = ("requests", "tokens", "usd")
 CONCURRENCY = "concurrency"  # a unit without a period: calls in flight
 MODES = ("hard", "firm", "soft")
 SLIDING = {"second": 1, "minute": 60, "hour": 3600}  # seconds
 CALENDAR = ("day", "week", "month", "total")
-LARGEST = 2**62  # beyond it two amounts would not fit into the database's whole numbers together
 
 # What a `firm` limit holds: this share of such calls lately settled took no more. With fewer of them, the bound.
 _QUANTILE = 0.95
@@ -31,139 +31,8 @@ _FEWEST = 8
 _BUCKETS = 60
 _NANOSECONDS = 1_000_000_000
 _DAY = 86_400  # seconds
-_JOINT = re.compile(r"\+(?=(?:tenant|key|user|model):|global\b)")
-_USER = re.compile(r"(?P<user>.+)@(?P<tenant>[^@]+)")
 _FORMS = {"usd": re.compile(r"[0-9]+(?:\.[0-9]{1,9})?")}
 _WHOLE = re.compile(r"[0-9]+")
-_ORDER = ("tenant", "key", "user", "model", "global")
-_EACH = "*"
-
-
-class Misspelt(ValueError):
-    """This is no limit; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Payer:
-    """On whose account a call goes.
-
-    Attributes:
-        user_id: "" where the call names none.
-        names: the model's names: as resolved, and where a fallback answers that one's too.
-    """
-
-    tenant: str
-    key_id: str
-    user_id: str
-    names: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Whom:
-    """Some calls: what all of them have in common; None where they may differ."""
-
-    tenant: str | None = None
-    key_id: str | None = None
-    user_id: str | None = None
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Whom a limit bears on.
-
-    Attributes:
-        text: as operators write it, its parts in one order.
-        parts: (kind, name), and for a user (kind, name, tenant).
-    """
-
-    text: str
-    parts: tuple[tuple[str, ...], ...]
-
-    @classmethod
-    def parse(cls, text: str) -> Subject:
-        """Understand `tenant:NAME`, `key:ID`, `user:ID@TENANT`, `user:*@TENANT`, `model:NAME`, `global`, or two of them
-        joined by `+`. Raises Misspelt."""
-        if not text.isprintable():
-            raise Misspelt(f"{text!a} is no subject: it holds what cannot be printed")
-        parts = sorted((_part(part) for part in _JOINT.split(text)), key=lambda part: _ORDER.index(part[0]))
-        kinds = [part[0] for part in parts]
-        if len(parts) > 2 or len(set(kinds)) < len(kinds) or (len(parts) == 2 and "global" in kinds):
-            raise Misspelt(f"{text!r}: join two different subjects at most, and nothing to 'global'")
-        return cls("+".join(_written(part) for part in parts), tuple(parts))
-
-    def instance(self, payer: Payer) -> str | None:
-        """Whose balance a call moves: "" for the limit's only one, the user where it is for each; None where the limit
-        does not bear on the call. Calls that name no user are those of one user without a name."""
-        instance = ""
-        for kind, *rest in self.parts:
-            if kind == "tenant" and rest[0] != payer.tenant:
-                return None
-            if kind == "key" and rest[0] != payer.key_id:
-                return None
-            if kind == "model" and rest[0] not in payer.names:
-                return None
-            if kind == "user":
-                if rest[1] != payer.tenant or rest[0] not in (_EACH, payer.user_id):
-                    return None
-                instance = payer.user_id if rest[0] == _EACH else ""
-        return instance
-
-    def among(self, whom: Whom) -> str | None:
-        """Whose balance some of these calls move; None where the limit bears on none of them, or on none that are
-        known: on those of one key or user only where that one is given."""
-        instance = ""
-        for kind, *rest in self.parts:
-            if kind == "tenant" and rest[0] != whom.tenant:
-                return None
-            if kind == "key" and rest[0] != whom.key_id:
-                return None
-            if kind == "model" and whom.model not in (None, rest[0]):
-                return None
-            if kind == "user":
-                if whom.user_id is None or rest[1] != whom.tenant or rest[0] not in (_EACH, whom.user_id):
-                    return None
-                instance = whom.user_id if rest[0] == _EACH else ""
-        return instance
-
-    @property
-    def whom(self) -> Whom:
-        """The calls that it is of."""
-        names = {part[0]: part for part in self.parts}
-        user = names.get("user", ("", None, None))
-        tenant, key, model = (names.get(kind, ("", None))[1] for kind in ("tenant", "key", "model"))
-        return Whom(tenant or user[2], key, None if user[1] == _EACH else user[1], model)
-
-    @property
-    def each_of(self) -> str | None:
-        """The tenant for each of whose users it is; None where it is not for each user."""
-        return next((part[2] for part in self.parts if part[:2] == ("user", _EACH)), None)
-
-    def names_a_fallback(self, payer: Payer) -> bool:
-        """Whether it is of a model that answers in place of the one that was asked for."""
-        return any(part[0] == "model" and part[1] != payer.names[0] for part in self.parts)
-
-    def named(self, instance: str) -> str:
-        """The subject with the user whose balance `instance` is."""
-        return self.text.replace(f"user:{_EACH}@", f"user:{instance}@") if instance else self.text
-
-
-def _part(text: str) -> tuple[str, ...]:
-    kind, _, name = text.partition(":")
-    if text == "global":
-        return (text,)
-    if kind == "user" and (found := _USER.fullmatch(name)):
-        return kind, found["user"], found["tenant"]
-    if kind in ("tenant", "key", "model") and re.fullmatch(r"\S+", name):
-        return kind, name
-    raise Misspelt(
-        f"{text!r} is no subject: write tenant:NAME, key:ID, user:ID@TENANT, user:*@TENANT, model:NAME or global"
-    )
-
-
-def _written(part: tuple[str, ...]) -> str:
-    kind, *rest = part
-    return f"{kind}:{'@'.join(rest)}" if rest else kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +53,7 @@ class Limit:
     @property
     def in_ledger(self) -> bool:
         """Whether it counts in the ledger; the others do in the counters, as what has no period does."""
-        return self.unit == "usd" or self.period in CALENDAR
+        return counts_in_ledger(self.unit, self.period)
 
     @property
     def headed(self) -> bool:
@@ -209,13 +78,11 @@ class Limit:
     def bucket(self, now_ns: int) -> int:
         """Where a call counts that is held at `now_ns`, nanoseconds since 1970: the calendar period's first second, or
         a sixtieth of a sliding one, counted since 1970."""
-        if self.period in SLIDING:
-            return now_ns * _BUCKETS // (SLIDING[self.period] * _NANOSECONDS)
-        return 0 if self.period == "total" else int(_began(self.period, now_ns).timestamp())
+        return _bucket(self.period, now_ns)
 
     def since(self, now_ns: int) -> int:
         """The oldest bucket that counts at `now_ns`."""
-        return self.bucket(now_ns) - (_BUCKETS if self.period in SLIDING else 0)
+        return since(self.period, now_ns)
 
     def until(self, now_ns: int) -> int:
         """The newest bucket that counts at `now_ns`: later ones are there where a clock was put back."""
@@ -247,10 +114,26 @@ class Limit:
         return usd(amount) if self.unit == "usd" else str(amount)
 
 
+def counts_in_ledger(unit: str, period: str) -> bool:
+    """Whether a limit of this kind counts in the ledger, or else in the counters."""
+    return unit == "usd" or period in CALENDAR
+
+
 def typical(taken: Iterable[int]) -> int | None:
     """What nearly all such calls took; None where too few are known."""
     known = sorted(taken)
     return known[math.ceil(_QUANTILE * len(known)) - 1] if len(known) >= _FEWEST else None
+
+
+def since(period: str, now_ns: int) -> int:
+    """The oldest bucket of a period that counts at `now_ns`, nanoseconds since 1970."""
+    return _bucket(period, now_ns) - (_BUCKETS if period in SLIDING else 0)
+
+
+def _bucket(period: str, now_ns: int) -> int:
+    if period in SLIDING:
+        return now_ns * _BUCKETS // (SLIDING[period] * _NANOSECONDS)
+    return 0 if period == "total" else int(_began(period, now_ns).timestamp())
 
 
 def instant(seconds: int) -> str:
@@ -295,5 +178,5 @@ def parse_value(text: str, unit: str) -> int:
     except ArithmeticError:  # more digits than are counted with
         value = -1
     if not 0 <= value <= LARGEST:
-        raise Misspelt(f"{text!r} is no value of {unit}: write {right}, 0 or more")
+        raise Misspelt(f"{text!r} is no value of {unit}: write {right}, from 0 to {LARGEST}")
     return value

@@ -60,7 +60,8 @@ def refusal(refused: Shortage, help_url: str | None) -> GatewayError:
         return BudgetHeld(message + _help(help_url), limit=told, retry_after=1)
     fits = refused.amount <= limit.value
     if not fits:
-        message += "It is more than the whole limit: ask for a shorter answer by max_tokens, or for a larger limit."
+        shorter = "" if limit.unit == "requests" else "a shorter answer by max_tokens, or for "
+        message += f"It is more than the whole limit: ask for {shorter}a larger limit."
     else:
         if limit.unit != "requests" and (left := limit.value - refused.spent - refused.held) > 0:
             message += f"One of up to {_amount(limit, left)} fits now: ask for a shorter answer by max_tokens. "
@@ -79,8 +80,8 @@ def _too_many_at_once(refused: Shortage, help_url: str | None) -> GatewayError:
     calls = f"{refused.limit.value} {'call' if refused.limit.value == 1 else 'calls'}"
     message = (
         f"The limit of {calls} at once for {told['subject']} has no room for this one: {refused.spent} in flight. "
-        "Try again when some of them have ended."
     )
+    message += "Try again when some of them have ended." if refused.limit.value else "It lets none in."
     helps = None if refused.limit.value else False
     return RateLimited(message + _help(help_url), limit=told, retry_after=1, client_may_retry=helps)
 

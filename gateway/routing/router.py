@@ -95,10 +95,12 @@ class Router:
     def asked_for(self, name: str | None) -> tuple[str, ...]:
         """The names under which a key may be allowed what asks for `name`, whether there is such a model or not."""
         name = name or self._default
-        try:
-            return name, *self.candidates(name)[0].names
-        except ModelNotFound:
+        target = None if name in self._models else self._found(name)
+        if target is None:
             return (name,)
+        bare = target.model
+        same = bare not in self._models and self._found(bare) == target
+        return name, str(target), *([bare] if same else [])
 
     def strict(self, name: str | None) -> bool:
         """Whether requests for `name` may only have fields that their dialect documents."""
@@ -123,7 +125,16 @@ class Router:
     def _direct(self, name: str) -> Candidate:
         """A target that the client names itself, with or without its provider."""
         target = self._target(name)
-        return Candidate(target, names=tuple(dict.fromkeys((str(target), target.model, name))))
+        names = [str(target), target.model, name]
+        if self._providers[target.provider].kind == OFFLINE:  # whose names take options
+            names.append(str(target).partition("?")[0])
+        return Candidate(target, names=tuple(dict.fromkeys(names)))
+
+    def _found(self, name: str) -> Target | None:
+        try:
+            return self._target(name)
+        except ModelNotFound:
+            return None
 
     def _target(self, name: str) -> Target:
         if _NAME.fullmatch(name):

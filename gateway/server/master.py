@@ -68,7 +68,10 @@ def settings() -> Settings:
 
 def _build(new: Settings) -> None:
     """Build what the workers will build, so that it fails here if at all."""
-    create_app(new)
+    try:
+        create_app(new)
+    except StoreError as error:  # an address that nobody can use; whether anything is there, the workers see
+        raise ConfigError([str(error)]) from None
     logs.LineFormatter(new.secrets)
 
 

@@ -21,7 +21,7 @@ from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
 from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
 
 from gateway.api.body import linger
-from gateway.app import COUNTERS, KEEPER, LEDGER
+from gateway.app import COUNTERS, DIRECTORY, KEEPER, LEDGER
 from gateway.concurrency import every
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
@@ -138,6 +138,7 @@ def begin(worker: Worker) -> None:
     """Have the stores kept in order beside the requests, if this is our application."""
     extensions = getattr(worker.wsgi, "extensions", {})
     if KEEPER in extensions:
+        extensions[DIRECTORY].tenants()  # reads what there is, which no request need wait for then
         extensions[KEEPER].start()
         every(_BEAT, extensions[COUNTERS].maintain)
 

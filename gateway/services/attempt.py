@@ -81,7 +81,7 @@ class Attempt:
     def _lose(self, error: GatewayError, may_be_billed: bool) -> None:
         """Settle a call without an answer."""
         self._end(error)
-        self._books.lose(self._exchange, self._entry, error, may_be_billed)
+        self._books.lose(self._exchange, self._entry, error, may_be_billed, given_up=self._call.expired)
 
     def _end(self, error: GatewayError | None) -> None:
         self._count_time()

@@ -14,7 +14,8 @@ from gateway.accounting.tokens import TokenCounter
 from gateway.admission.limiter import Admission
 from gateway.errors import ClientLeft, GatewayError, LedgerUnavailable, StaleConnection
 from gateway.model import Answer, Completion, Usage
-from gateway.policy.limits import Limit, Payer
+from gateway.policy.limits import Limit
+from gateway.policy.subjects import Payer
 from gateway.routing.router import Candidate
 from gateway.services.exchange import Exchange
 from gateway.services.health import Health
@@ -101,12 +102,14 @@ class Books:
         self._write(exchange, entry, allowed, answer.cost_nano, error, usage_suspect=suspect)
         return answer
 
-    def lose(self, exchange: Exchange, entry: Entry, error: GatewayError, may_be_billed: bool) -> None:
+    def lose(
+        self, exchange: Exchange, entry: Entry, error: GatewayError, may_be_billed: bool, given_up: bool = False
+    ) -> None:
         """Write down an attempt without an answer: at its bound where the provider may bill it, and nobody knows how
-        much. A provider mostly stops where a client leaves, and a stale connection has mostly been closed before; but a
-        hard limit does not rest on that."""
+        much. A provider mostly stops where a client leaves or has `given_up`, and what that is written down at is not
+        for the client to choose; a stale connection has mostly been closed before. A hard limit rests on neither."""
         if may_be_billed and not entry.bound.strict:
-            if isinstance(error, ClientLeft):
+            if given_up or isinstance(error, ClientLeft):
                 self.settle(exchange, entry, Completion(b""), error)
                 return
             may_be_billed = not isinstance(error, StaleConnection)

@@ -15,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.providers.base import Provider
 from gateway.routing.router import Candidate, Router
 from gateway.stores import StoreError
+from gateway.stores.counters.opening import open_counters
 from gateway.stores.ledger.opening import open_ledger
 
 
@@ -40,6 +41,7 @@ def findings(
         yield Finding("warning", "tokenizers", "not found: where a provider reports no usage, tokens are bytes / 4")
 
     yield _of_ledger(settings)
+    yield _of_counters(settings)
     if settings.cache_ttl:
         yield _of_cache(settings)
 
@@ -71,12 +73,23 @@ def _of_ledger(settings: Settings) -> Finding:
             reason = "" if settings.database_url else _unwritable(settings.data_dir)
             state, text = ("failed", reason) if reason else ("ok", f"will be made in {database.place}")
             return Finding(state, "ledger", text)
-        limits = len(database.read(lambda tx: tx.run("limits")))
+        keys, limits = database.read(lambda tx: (len(tx.run("keys")), len(tx.run("limits"))))
     except StoreError as error:
         return Finding("failed", "ledger", str(error))
     finally:
         database.close()
-    return Finding("ok", "ledger", f"in {database.place}; limits: {limits}")
+    return Finding("ok", "ledger", f"in {database.place}; keys: {keys}, limits: {limits}")
+
+
+def _of_counters(settings: Settings) -> Finding:
+    """Redis is really asked; embedded counters are made where the ledger is, if they are not there yet."""
+    if not settings.redis_url:
+        return Finding("ok", "counters", f"embedded, in {settings.data_dir}")
+    try:
+        open_counters(settings.redis_url, settings.data_dir).used([(bytes(16), 1)])
+    except StoreError as error:
+        return Finding("warning", "counters", f"each worker keeps to its share of the limits: {error}")
+    return Finding("ok", "counters", "Redis")
 
 
 def _unwritable(directory: Path) -> str:

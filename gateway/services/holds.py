@@ -11,8 +11,9 @@ from gateway.accounting.entries import Claim
 from gateway.accounting.ledger import Ledger
 from gateway.admission.limiter import Admission, Bearing, Limiter, NoRoom
 from gateway.errors import GatewayError
-from gateway.policy.limits import CONCURRENCY, Payer
 from gateway.policy.refusals import refusal
+from gateway.policy.subjects import Payer
+from gateway.telemetry.metrics import NONE
 from gateway.telemetry.record import RequestRecord
 
 
@@ -104,4 +105,4 @@ class Holds:
 
     def _count(self, record: RequestRecord, payer: Payer, limit: Mapping[str, Any]) -> None:
         record.limit = f"{limit['subject']} {limit['unit']}" + (f"/{limit['period']}" if limit["period"] else "")
-        self.refused(payer.tenant, limit["unit"], limit["period"] or CONCURRENCY)
+        self.refused(payer.tenant, limit["unit"], limit["period"] or NONE)

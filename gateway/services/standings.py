@@ -9,8 +9,9 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import Standing, standings_of
 from gateway.model import Caller
 from gateway.policy.directory import Directory
-from gateway.policy.limits import Limit, Whom
+from gateway.policy.limits import Limit
 from gateway.policy.refusals import number
+from gateway.policy.subjects import Whom
 from gateway.stores.counters import Counters
 
 
@@ -37,21 +38,23 @@ class Standings:
         """What a caller may know of itself: its limits, spent, held and left.
 
         Args:
-            user_id: also the limits of this one of its users; None for none.
+            user_id: also the limits of this one of its users; None for calls that name none.
 
         Raises:
             LedgerUnavailable: they cannot be read.
         """
-        whom = Whom(caller.tenant, caller.key_id, user_id)
+        whom = Whom(caller.tenant, caller.key_id, user_id or "")
         found = self._ledger.write(lambda tx: standings_of(tx, whom))
         found += counted(self._counters, self._directory.limits().among(whom))
+        models = [(standing, standing.limit.subject.whom.model) for standing in found]
+        told = [standing for standing, model in models if model is None or caller.may_ask(model)]  # others are hidden
         return {
             "object": "usage",
             "tenant": caller.tenant,
             "key_id": caller.key_id,
             "role": caller.role,
             "models": None if caller.models is None else sorted(caller.models),
-            "limits": [_told(standing) for standing in sorted(found, key=Standing.order)],
+            "limits": [_told(standing) for standing in sorted(told, key=Standing.order)],
         }
 
 

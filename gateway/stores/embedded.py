@@ -46,8 +46,7 @@ def open_environment(data_dir: Path, name: str, size: int, databases: tuple[str,
         StoreError: it cannot be made.
     """
     try:
-        boot = _BOOT.read_text(encoding="ascii").strip()
-        path = data_dir.resolve() / f"{name}-{boot}"
+        path = _path(data_dir, name)
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for earlier in path.parent.glob(f"{name}-*"):
             if earlier != path:
@@ -57,6 +56,38 @@ def open_environment(data_dir: Path, name: str, size: int, databases: tuple[str,
         return _environments[path]
     except (OSError, lmdb.Error) as error:
         raise StoreError(f"{name} cannot be opened in {data_dir}: {error}") from error
+
+
+def peek(data_dir: Path, name: str, size: int, work: Callable[[Transaction], T]) -> T | None:
+    """Read an environment without making or deleting anything, as a command should, whoever runs it.
+
+    Args:
+        data_dir, name, size: as of `open_environment`; it has no named databases.
+        work: what to do in a transaction.
+
+    Returns:
+        What `work` does; None where there is no environment.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        path = _path(data_dir, name)
+        if path in _environments:
+            return _environments[path].read(work)
+        if not (path / "data.mdb").exists():
+            return None
+        with (
+            lmdb.open(str(path), map_size=size, readonly=True, create=False, max_readers=_MOST_PROCESSES) as env,
+            env.begin() as transaction,
+        ):
+            return work(transaction)
+    except (OSError, lmdb.Error) as error:
+        raise StoreError(f"{name} cannot be read in {data_dir}: {error}") from error
+
+
+def _path(data_dir: Path, name: str) -> Path:
+    return data_dir.resolve() / f"{name}-{_BOOT.read_text(encoding='ascii').strip()}"
 
 
 class Environment:

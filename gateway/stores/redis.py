@@ -24,19 +24,27 @@ class RedisServer:
     Args:
         url: `redis://`, `rediss://` or `unix://`, with the password if there is one.
         seconds: how long an operation may take.
+
+    Raises:
+        StoreError: the address cannot be used; nothing of it is told.
     """
 
     def __init__(self, url: str, seconds: float) -> None:
         self._seconds = seconds
         of_sockets = _NEVER if cooperative() else seconds
-        self._client = redis.Redis.from_url(
-            url,
-            socket_timeout=of_sockets,
-            socket_connect_timeout=of_sockets,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            max_connections=_MOST,
-        )
+        try:
+            self._client = redis.Redis.from_url(
+                url,
+                socket_timeout=of_sockets,
+                socket_connect_timeout=of_sockets,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+                max_connections=_MOST,
+            )
+            pool = self._client.connection_pool
+            pool.connection_class(**pool.connection_kwargs)  # not opened, but its options are looked at
+        except (ValueError, TypeError, redis.RedisError):  # which show the address, or parts of it
+            raise StoreError("Redis: REDIS_URL has an option that is unknown or misspelt") from None
 
     def run(self, work: Callable[[redis.Redis], T]) -> T:
         """Do `work` with the client.

@@ -98,7 +98,15 @@ def test_guesses_are_counted_by_customer_in_ipv6(few_guesses: None, make_app: Ca
     counting = guesses.Guesses(make_app().extensions[COUNTERS])
     for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3"):
         counting.count(address)
-    with pytest.raises(guesses.RateLimited):
+    with pytest.raises(guesses.TooManyGuesses):
         counting.count("2001:db8::4")
     counting.count("2001:db8:0:1::1")
     counting.count("unix")
+
+
+def test_a_bare_name_that_a_key_may_ask_for_opens_no_other_provider(books: Books) -> None:
+    key = books.key(models=["m", "gpt-4o-mini", "tiny"])
+    assert books.ask(key, model="gpt-4o-mini").status_code in (200, 403, 404), "as the price list has it"
+    for model in ("up/m", "spare/m", "spare/gpt-4o-mini", "spare/tiny"):
+        assert books.ask(key, model=model).status_code == 403, model
+    assert [request.path for request in books.upstream.received if "gpt" not in request.body.decode()] == []

@@ -214,6 +214,7 @@ def test_a_key_is_told_its_limits_and_how_they_stand(books: Books) -> None:
         (f"key:{key_id}", "usd", 0.000000014, 0, 0.999999986),
         ("tenant:default", "requests", 1, 0, 9),
     ]
-    assert told() == mine
+    books.limit("model:open", "usd/month", "1")
+    assert told() == [*mine, ("user:*@default", "tokens", 0, 0, 10_000)], "no model that it may not ask for"
     assert told("?user_id=ann") == [*mine, ("user:ann@default", "tokens", 11, 0, 9989)]
     assert told("?user_id=bob") == [*mine, ("user:bob@default", "tokens", 0, 0, 10_000)]

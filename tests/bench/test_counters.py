@@ -11,7 +11,7 @@ from tests.fakes.redis_server import RedisServer
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_row_for_each_store_and_number_of_workers(tmp_path: Path) -> None:
+def test_a_row_for_each_store(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         command = [
             sys.executable,
@@ -24,9 +24,9 @@ def test_a_row_for_each_store_and_number_of_workers(tmp_path: Path) -> None:
             "--redis",
             server.url,
         ]
-        command += ["--workers", "1", "2", "--keys", "50", "--seconds", "0.2"]
+        command += ["--workers", "2", "--keys", "50", "--seconds", "0.2"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     heading, *rows = [line.split() for line in done.stdout.splitlines()]
     assert heading[:2] == ["store", "workers"]
-    assert [row[:2] for row in rows] == [[kind, count] for kind in ("embedded", "redis", "local") for count in "12"]
+    assert [row[:2] for row in rows] == [[kind, "2"] for kind in ("embedded", "redis", "local")]
     assert all(float(figure) > 0 for row in rows for figure in row[1:6])

@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import Literal, Self
 
-_SYNC = b"S\0\0\0\x04"  # what a transaction ends with
+_COMMITTED = b"C\0\0\0\x0bCOMMIT\0"  # as the server says it
 
 
 class CuttingProxy:
@@ -26,7 +26,7 @@ class CuttingProxy:
         self.port: int = self._listener.getsockname()[1]
 
     def cut(self, side: Literal["before", "after"]) -> None:
-        """Cut off the next client that says something: before the server hears that, or when it has answered all."""
+        """Cut off the next client that says something: before the server hears that, or when it has committed."""
         self._cut = side
 
     def __enter__(self) -> Self:
@@ -51,10 +51,9 @@ class CuttingProxy:
                     said = ready.recv(65536)
                     if not said:
                         return
-                    if ready is client and (self._cut == "before" or (self._cut and _SYNC in said[-10:])):
-                        side, self._cut = self._cut, None
-                        if side == "after":
-                            server.sendall(said)
-                            server.recv(65536)
+                    if self._cut == ("before" if ready is client else "after") and (
+                        ready is client or _COMMITTED in said
+                    ):
+                        self._cut = None
                         return
                     (server if ready is client else client).sendall(said)

@@ -17,7 +17,7 @@ from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Claim
 from gateway.accounting.prices import own_price
 from gateway.model import Usage
-from gateway.policy.limits import Payer
+from gateway.policy.subjects import Payer
 from gateway.stores.ledger import Database, Operation
 from gateway.stores.ledger.owners import HostOwners, LeasedOwners, Owners
 from gateway.stores.ledger.postgres_connection import connect

@@ -11,15 +11,26 @@ import subprocess
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import psutil
 import psycopg
 
+T = TypeVar("T")
+
 _QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=32MB", "log_min_messages=fatal", "max_connections=60")
+
+
+def _patiently(make: Callable[[], T]) -> T:
+    """What `make` makes: it looks at all processes of the machine, and fails where one ends meanwhile."""
+    for _ in range(20):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return make()
+    return make()
 
 
 class PostgresServer:
@@ -36,7 +47,7 @@ class PostgresServer:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port: int = listener.getsockname()[1]
         self._directory = Path(tempfile.mkdtemp(prefix="postgres-"))  # where another user may go
-        made = get_server(self._directory / "data", start=False)
+        made = _patiently(lambda: get_server(self._directory / "data", start=False))
         self._directory.chmod(0o755)
         made.ensure_pgdata_inited()
         self._user = made.system_user

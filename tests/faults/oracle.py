@@ -12,7 +12,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.policy.limits import SLIDING, Limit, Payer, Subject
+from gateway.policy.limits import SLIDING, Limit
+from gateway.policy.subjects import Payer, Subject
 from tests.fakes.ledgers import Place, asked
 from tests.faults.load import Call
 from tests.faults.upstream import Line, read_record

@@ -20,6 +20,7 @@ import requests
 
 from gateway.accounting import reports
 from gateway.stores.ledger import Transaction
+from tests.conftest import KEY
 from tests.fakes.ledgers import Place, done, ledger_at
 from tests.faults.failpoints import VARIABLE, Failpoints
 from tests.faults.load import Call
@@ -116,6 +117,9 @@ class Rig:
         worker: kind of its workers.
         variables: of its environment, besides those that it needs here.
         url: of the ledger in PostgreSQL; None for SQLite.
+
+    Attributes:
+        key: whose calls are made.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Rig:
         self.ledger: Place = url or self.data_dir
         self.provider = provider
         self.failpoints = Failpoints(directory / "failpoints", SEED)
+        self.key = KEY
         self._start, self._worker = start, worker
         self._variables = {
             "DATA_DIR": str(self.data_dir),

@@ -69,7 +69,7 @@ def test_right_books_are_found_right(books: Books) -> None:
         ("balances", "UPDATE limits SET value = 1"),
         ("balances", "DELETE FROM balances"),
         ("quiet", "UPDATE balances SET held = 1"),
-        ("quiet", "INSERT INTO holds VALUES ('left', 1, '', 0, 0, 0, 0, 0, '', '')"),
+        ("quiet", "INSERT INTO holds VALUES ('left', 1, '', 0, 0, 0, 0, 0, '', '', '', '')"),
         ("whole", "UPDATE totals SET cost_nano = cost_nano + 0.5"),
         ("told", "UPDATE usage SET request_id = 'of nobody' WHERE id = 1"),
     ],

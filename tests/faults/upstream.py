@@ -152,11 +152,12 @@ class _Provider:
     async def _stream(self, line: Line, writer: asyncio.StreamWriter) -> None:
         """Send a stream; one that is held open has begun."""
         writer.write(_STREAM)
-        for event in _events(line, self._pieces):
+        for number, event in enumerate(_events(line, self._pieces)):
+            if number:
+                await asyncio.sleep(self._pause)
+                await self._open.wait()
             writer.write(event)
             await writer.drain()
-            await asyncio.sleep(self._pause)
-            await self._open.wait()
 
 
 async def _serve(provider: _Provider, port: int) -> None:

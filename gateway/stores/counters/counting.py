@@ -2,6 +2,9 @@
 
 A window's record is what counts in all, then each bucket with its amount, the oldest first. A record of calls in flight
 is each owner with its number, which may be less than 0 for a moment: where a call's end is told before its beginning.
+
+Where there is no room for another window, all new ones of a period count together, in one record: each says too much
+then and never too little, and those that have a record of their own keep it, whoever it is that takes the room.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import Protocol
 
 from gateway.stores.counters import BUCKETS, IN_FLIGHT, Correction, Demand, Verdict
@@ -19,6 +23,9 @@ SLOTS = IN_FLIGHT.to_bytes(4)  # how the keys of calls in flight begin
 _TOTAL = struct.Struct("<Q")
 _BUCKET = struct.Struct("<QQ")  # which, and its amount
 _SLOT = struct.Struct("<16sq")  # whose, and how many
+
+_TOGETHER = 1 << 62  # in a verdict's bucket: of the window that all new ones share
+_NOBODYS = b""  # in place of a counter, the one whose window that is
 
 
 class Records(Protocol):
@@ -31,7 +38,15 @@ class Records(Protocol):
     def delete(self, key: bytes, /) -> object: ...
 
 
-def take(records: Records, demands: Sequence[Demand], now: int, owner: bytes, place: int) -> Verdict:
+class Room(IntEnum):
+    """What there is room for; for calls in flight there always is."""
+
+    NOTHING = 0  # a window that is there counts in the buckets that it has
+    BUCKETS = 1
+    WINDOWS = 2
+
+
+def take(records: Records, demands: Sequence[Demand], now: int, owner: bytes, place: int, room: Room) -> Verdict:
     """Count all demands, or none of them.
 
     Args:
@@ -40,48 +55,57 @@ def take(records: Records, demands: Sequence[Demand], now: int, owner: bytes, pl
         now: nanoseconds.
         owner: whose its call in flight is: 16 bytes.
         place: what the verdict says in place of that one's bucket.
+        room: what there is room for.
     """
-    found, used, buckets, taken = [], [], [], True
+    found, used, told, taken = [], [], [], True
+    windows: dict[bytes, bytearray] = {}  # those of one call may be one
     for demand in demands:
-        record = records.get(_key(demand.counter, demand.seconds))
+        key, record = _find(records, demand.counter, demand.seconds, room)
         if demand.seconds:
-            kept, bucket = _window(record, _bucket(now, demand.seconds))
+            window, bucket = _window(record, _bucket(now, demand.seconds))
+            kept = windows.setdefault(key, window)
             (said,) = _TOTAL.unpack_from(kept)
         else:
             kept, bucket, said = bytearray(record or b""), place, _in_flight(record)
-        found.append(kept)
+        found.append((key, kept, bucket))
         used.append(said)
-        buckets.append(bucket)
+        told.append(bucket | _TOGETHER if _shared(key) else bucket)
         if demand.limit is not None and demand.amount and said + demand.amount > demand.limit:
             taken = False
     if not taken:
-        return Verdict(False, used, [_wait(*each, now) for each in zip(demands, found, used, strict=True)], buckets)
-    for demand, kept, bucket in zip(demands, found, buckets, strict=True):
+        waits = [
+            _wait(demand, kept, said, now) for demand, (_, kept, _), said in zip(demands, found, used, strict=True)
+        ]
+        return Verdict(False, used, waits, told)
+    for demand, (key, kept, bucket) in zip(demands, found, strict=True):
         if demand.amount and demand.seconds:
-            _count(kept, bucket, demand.amount)
-            records.put(_key(demand.counter, demand.seconds), kept)
+            _count(kept, bucket, demand.amount, room or _shared(key))
+            records.put(key, kept)
         elif demand.amount:
             _count_slots(records, demand.counter, kept, owner, demand.amount)
-    return Verdict(True, used, [0.0] * len(used), buckets)
+    return Verdict(True, used, [0.0] * len(used), told)
 
 
-def correct(records: Records, corrections: Sequence[Correction], now: int, owner: bytes, place: int) -> None:
+def correct(
+    records: Records,
+    corrections: Sequence[Correction],
+    now: int,
+    owner: bytes,
+    place: int,
+    room: Room,
+) -> None:
     """Take back what still counts; of calls in flight, what was counted at `place`."""
     for correction in corrections:
-        key = _key(correction.counter, correction.seconds)
         if correction.seconds:
-            kept, newest = _window(records.get(key), _bucket(now, correction.seconds))
-            if correction.bucket >= newest - BUCKETS:
-                _count(kept, correction.bucket, -correction.amount)
-                if len(kept) > _TOTAL.size:
-                    records.put(key, kept)
+            _correct_window(records, correction, now, room)
         elif correction.bucket == place:
-            _count_slots(records, correction.counter, records.get(key) or b"", owner, -correction.amount)
+            record = records.get(SLOTS + correction.counter) or b""
+            _count_slots(records, correction.counter, record, owner, -correction.amount)
 
 
 def used(records: Records, asked: Sequence[tuple[bytes, int]], now: int) -> list[int]:
     """What counters say."""
-    return [_said(records.get(_key(counter, seconds)), seconds, now) for counter, seconds in asked]
+    return [_said(_find(records, counter, seconds, Room.WINDOWS)[1], seconds, now) for counter, seconds in asked]
 
 
 def forgotten(key: bytes, record: bytes, now: int) -> bool:
@@ -104,8 +128,40 @@ def put_owners(records: Records, counter: bytes, owners: Mapping[bytes, int]) ->
         records.delete(SLOTS + counter)
 
 
+def _correct_window(records: Records, correction: Correction, now: int, room: Room) -> None:
+    if correction.bucket & _TOGETHER:
+        key = _key(_NOBODYS, correction.seconds)
+        record = records.get(key)
+    elif correction.amount > 0:
+        key = _key(correction.counter, correction.seconds)
+        record = records.get(key)  # what others have counted is not its to give back
+    else:
+        key, record = _find(records, correction.counter, correction.seconds, room)
+    bucket = correction.bucket & ~_TOGETHER
+    kept, newest = _window(record, _bucket(now, correction.seconds))
+    if bucket >= newest - BUCKETS:
+        _count(kept, bucket, -correction.amount, room or _shared(key))
+        if len(kept) > _TOTAL.size:
+            records.put(key, kept)
+
+
+def _find(records: Records, counter: bytes, seconds: int, room: Room) -> tuple[bytes, bytes | None]:
+    """Where a counter is, and its record. A new window begins with what all new ones have counted together, if they
+    have: some of that may be its own."""
+    key = _key(counter, seconds)
+    record = records.get(key)
+    if record or seconds == IN_FLIGHT:
+        return key, record
+    together = _key(_NOBODYS, seconds)
+    return key if room is Room.WINDOWS else together, records.get(together)
+
+
 def _key(counter: bytes, seconds: int) -> bytes:
     return seconds.to_bytes(4) + counter
+
+
+def _shared(key: bytes) -> bool:
+    return len(key) == len(SLOTS)
 
 
 def _bucket(now: int, seconds: int) -> int:
@@ -149,8 +205,9 @@ def _window(record: bytes | None, bucket: int) -> tuple[bytearray, int]:
     return kept, bucket
 
 
-def _count(window: bytearray, bucket: int, amount: int) -> None:
-    """Count more in a bucket, or less where `amount` is less than 0, but never less than nothing."""
+def _count(window: bytearray, bucket: int, amount: int, grow: bool | int) -> None:
+    """Count more in a bucket, or less where `amount` is less than 0, but never less than nothing. A window that may not
+    grow counts what is more in its newest bucket, all of which counts for longer then."""
     at = len(window)
     there = counted = 0
     while at > _TOTAL.size and (at == len(window) or there > bucket):
@@ -159,9 +216,14 @@ def _count(window: bytearray, bucket: int, amount: int) -> None:
     if there != bucket:
         if amount <= 0:
             return
-        at += _BUCKET.size if there < bucket and at < len(window) else 0
-        window[at:at] = bytes(_BUCKET.size)
-        counted = 0
+        if grow or len(window) == _TOTAL.size:
+            at += _BUCKET.size if there < bucket and at < len(window) else 0
+            window[at:at] = bytes(_BUCKET.size)
+            counted = 0
+        else:
+            at = len(window) - _BUCKET.size
+            there, counted = _BUCKET.unpack_from(window, at)
+            bucket = max(there, bucket)
     amount = max(amount, -counted)
     _BUCKET.pack_into(window, at, bucket, counted + amount)
     _TOTAL.pack_into(window, 0, _TOTAL.unpack_from(window)[0] + amount)

@@ -11,14 +11,16 @@ from typing import TypeVar
 
 from gateway.stores import StoreError
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand, Verdict, counting
-from gateway.stores.embedded import Environment, Full, Transaction, open_environment
+from gateway.stores.counters.counting import Room
+from gateway.stores.embedded import Environment, Full, Transaction, open_environment, peek
 from gateway.stores.owners import Owners
 
 T = TypeVar("T")
 
-_MAP = 2**27  # bytes
-_USABLE = 0.7  # of them: what is full could not even be emptied
-_ROOMY = 0.6  # with more in use nobody joins, who would soon be sent away
+_MAP = 2**28  # bytes of addresses; a key with four windows that are busy all the time takes 5.5 kB
+_FOR_WINDOWS = 0.7  # of them: past it all new windows of a period count together
+_FOR_BUCKETS = 0.8  # past it those that are there take no more room
+_USABLE = 0.9  # past it nothing is written: what is full could not even be emptied
 _PATIENCE = 0.25  # seconds that a writer waits for the others
 _SWEPT = 1000  # records that one transaction looks at, some 1 ms
 _SWEEPS = 4  # transactions of a turn
@@ -53,7 +55,7 @@ class EmbeddedCounters:
         owners, again = Owners(self._data_dir, "slots"), self._process == os.getpid()
         owner, place = bytes.fromhex(owners.claim()), self._place + 1
 
-        def work(records: Transaction) -> None:
+        def work(records: Transaction, room: Room) -> None:
             if again:  # what a fork has left is another's
                 _remove(records, {self._owner})
             for counter, number in in_flight.items():
@@ -61,7 +63,7 @@ class EmbeddedCounters:
                 counting.put_owners(records, counter, {**counting.owners_of(record), owner: number})
 
         try:
-            self._write(work, _ROOMY)
+            self._write(work)
         except StoreError:
             owners.release()
             raise
@@ -77,10 +79,17 @@ class EmbeddedCounters:
         return verdict
 
     def correct(self, corrections: Sequence[Correction]) -> None:
-        self._write(lambda records: counting.correct(records, corrections, self._clock(), self._owner, self._place))
+        self._write(
+            lambda records, room: counting.correct(records, corrections, self._clock(), self._owner, self._place, room)
+        )
 
     def used(self, asked: Sequence[tuple[bytes, int]]) -> list[int]:
-        return self._env.read(lambda records: counting.used(records, asked, self._clock()))
+        def work(records: Transaction) -> list[int]:
+            return counting.used(records, asked, self._clock())
+
+        if self._process == os.getpid():
+            return self._env.read(work)
+        return peek(self._data_dir, "counters", self._size, work) or [0] * len(asked)  # who only asks makes nothing
 
     def maintain(self) -> None:
         self._bury()
@@ -90,7 +99,7 @@ class EmbeddedCounters:
 
     def close(self) -> None:
         if self._process == os.getpid():
-            self._write(lambda records: _remove(records, {self._owner}))
+            self._write(lambda records, room: _remove(records, {self._owner}))
             self._owners.release()
             self._process = 0
 
@@ -100,16 +109,22 @@ class EmbeddedCounters:
         return open_environment(self._data_dir, "counters", self._size, (), _PATIENCE)
 
     def _take(self, demands: Sequence[Demand]) -> Verdict:
-        return self._write(lambda records: counting.take(records, demands, self._clock(), self._owner, self._place))
+        return self._write(
+            lambda records, room: counting.take(records, demands, self._clock(), self._owner, self._place, room)
+        )
 
-    def _write(self, work: Callable[[Transaction], T], usable: float = _USABLE) -> T:
-        """Do `work` in a transaction. Raises StoreError, also before the environment is full."""
+    def _write(self, work: Callable[[Transaction, Room], T]) -> T:
+        """Do `work` in a transaction, which is told what there is room for. Raises StoreError, also before the
+        environment is full."""
 
         def within_bounds(records: Transaction) -> T:
-            done, tree = work(records), records.stat()
-            if (tree["leaf_pages"] + tree["branch_pages"]) * tree["psize"] > usable * self._size:
+            tree = records.stat()
+            used = (tree["leaf_pages"] + tree["branch_pages"]) * tree["psize"] / self._size
+            if used > _USABLE:
                 raise Full("there are too many counters")
-            return done
+            if used > _FOR_BUCKETS:
+                return work(records, Room.NOTHING)
+            return work(records, Room.BUCKETS if used > _FOR_WINDOWS else Room.WINDOWS)
 
         return self._env.write(within_bounds)
 

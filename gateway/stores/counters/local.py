@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from gateway.stores.counters import Correction, Demand, Verdict, counting
+from gateway.stores.counters.counting import Room
 
 _MOST = 50_000  # windows, 60 MB if all were busy all the time
 _SWEPT = 2000  # windows that a turn looks at, some 2 ms
+_A_FEW = 8  # that a call looks at where there is no room
 _OWNER = bytes(16)
 
 
@@ -18,7 +21,7 @@ class LocalCounters:
     """Counters in memory.
 
     Args:
-        most: how many windows there may be; with more, the oldest go, whatever they still count.
+        most: how many windows there may be; past them all new ones of a period count together.
         clock: nanoseconds of a clock that nobody can set.
     """
 
@@ -41,14 +44,11 @@ class LocalCounters:
 
     def take(self, demands: Sequence[Demand]) -> Verdict:
         with self._lock:
-            verdict = counting.take(self._records, demands, self._clock(), _OWNER, self._place)
-            while len(self._records.windows) > self._most:
-                del self._records.windows[next(iter(self._records.windows))]
-            return verdict
+            return counting.take(self._records, demands, self._clock(), _OWNER, self._place, self._room())
 
     def correct(self, corrections: Sequence[Correction]) -> None:
         with self._lock:
-            counting.correct(self._records, corrections, self._clock(), _OWNER, self._place)
+            counting.correct(self._records, corrections, self._clock(), _OWNER, self._place, self._room())
 
     def used(self, asked: Sequence[tuple[bytes, int]]) -> list[int]:
         with self._lock:
@@ -62,21 +62,32 @@ class LocalCounters:
 
     def maintain(self) -> None:
         with self._lock:
-            now, windows = self._clock(), self._records.windows
-            for key in list(islice(windows, _SWEPT)):
-                record = windows.pop(key)
-                if not counting.forgotten(key, record, now):
-                    windows[key] = record  # at the end: the next turn looks at others
+            self._sweep(_SWEPT)
 
     def close(self) -> None:
         self.join({})
+
+    def _room(self) -> Room:
+        """What there is room for, once some of what counts no more is gone."""
+        if len(self._records.windows) >= self._most:
+            self._sweep(_A_FEW)
+        return Room.WINDOWS if len(self._records.windows) < self._most else Room.BUCKETS
+
+    def _sweep(self, number: int) -> None:
+        """Drop what counts no more of this many windows, other ones each time."""
+        now, windows = self._clock(), self._records.windows
+        for key in list(islice(windows, number)):
+            if counting.forgotten(key, windows[key], now):
+                del windows[key]
+            else:
+                windows.move_to_end(key)
 
 
 class _Memory:
     """Records of both kinds."""
 
     def __init__(self) -> None:
-        self.windows: dict[bytes, bytes] = {}
+        self.windows: OrderedDict[bytes, bytes] = OrderedDict()
         self.slots: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:

@@ -34,6 +34,7 @@ def policy_statements(insert: Any) -> dict[str, Any]:
         "add_tenant": insert(tenants).values(**_all(tenants)),
         "drop_tenant": delete(tenants).where(tenants.c.name == whose).returning(tenants.c.name),
         "keys": select(keys).order_by(keys.c.created_ms, keys.c.id),
+        "keys_of": select(keys).where(keys.c.tenant == whose),
         "key": select(keys).where(keys.c.id == whose),
         "add_key": insert(keys).values(**_all(keys)),
         "new_secret": update(keys).where(keys.c.id == whose).values(

@@ -27,12 +27,13 @@ _DEFAULTS = {
 
 # A worker that is stopped within a transaction holds all others up until the server ends it.
 _SESSION = b"""
-SET idle_in_transaction_session_timeout = '4s'; SET lock_timeout = '10s'; SET statement_timeout = '30s';
+SET idle_in_transaction_session_timeout = '4s'; SET lock_timeout = '30s'; SET statement_timeout = '30s';
 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
 SET client_encoding = 'UTF8'; SET synchronous_commit = on
 """
 _MIGRATING = b"SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '60s'; SET statement_timeout = 0"
 _LONGEST = 40.0  # seconds that a server which hangs is waited for; one that works has given up by itself
+_UNRESOLVED = ("failed to resolve host", "could not translate host name")  # which show it: a password's end, perhaps
 _OF_ONE = (psycopg.DataError, psycopg.IntegrityError)  # an operation's own fault; all else bears on any other too
 
 
@@ -96,4 +97,6 @@ def told(error: Exception) -> Exception:
     if not isinstance(error, psycopg.Error) or isinstance(error, _OF_ONE):
         return error
     text = error.diag.message_primary or str(error).rpartition("failed: ")[2].partition("\n")[0]
+    if any(unresolved in str(error) for unresolved in _UNRESOLVED):
+        text = "the name of its host cannot be resolved"
     return StoreError(f"PostgreSQL: {text or type(error).__name__}")

@@ -15,6 +15,7 @@ from sqlalchemy import (
     delete,
     func,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -22,11 +23,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
+from gateway.model import LARGEST
 from gateway.stores.ledger.lease_statements import lease_statements
 from gateway.stores.ledger.policy_statements import policy_statements
-from gateway.stores.ledger.tables import BOUGHT, SUMMED, balances, days, holds, totals, usage
+from gateway.stores.ledger.tables import BOUGHT, SUMMED, balances, days, holds, limits, totals, usage
 
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_LEAST: Mapping[str, Any] = {"sqlite": func.min, "postgresql": func.least}
+_LARGEST: ColumnElement[int] = literal_column(
+    str(LARGEST)
+)  # sums go no further, since beyond their type they would fail or be no numbers
 GROUPS: Mapping[str, Column[str]] = {
     "tenant": days.c.tenant,
     "key": days.c.key_id,
@@ -48,7 +54,7 @@ def compiled(dialect: Dialect) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def _statements(dialect: str) -> dict[str, Any]:
-    insert = _INSERT[dialect]
+    insert, least = _INSERT[dialect], _LEAST[dialect]
     counted = insert(balances)
     of_balance = balances.c.id == bindparam("balance")
     of_hold = (holds.c.call_id == bindparam("call")) & (holds.c.attempt == bindparam("number"))
@@ -64,18 +70,23 @@ def _statements(dialect: str) -> dict[str, Any]:
         .on_conflict_do_update(
             index_elements=["limit_id", "instance", "start"],
             set_={
-                "spent": balances.c.spent + counted.excluded.spent,
-                "held": balances.c.held + counted.excluded.held,
+                "spent": least(balances.c.spent + counted.excluded.spent, _LARGEST),
+                "held": least(balances.c.held + counted.excluded.held, _LARGEST),
             },
         )
         .returning(balances.c.id),
         "move": update(balances)
         .where(of_balance)
-        .values(spent=balances.c.spent + bindparam("more_spent"), held=balances.c.held - bindparam("less_held"))
+        .values(
+            spent=least(balances.c.spent + bindparam("more_spent"), _LARGEST),
+            held=balances.c.held - bindparam("less_held"),
+        )
         .returning(balances.c.limit_id, balances.c.instance, balances.c.start, balances.c.spent),
         "add_hold": insert(holds).values(_all(holds)),
         "hold": select(holds).where(of_hold),
         "holds": select(holds),
+        "holds_of_user": select(holds).where(
+            holds.c.tenant == bindparam("of_tenant"), holds.c.user_id == bindparam("of_user")),
         "holds_of": select(holds).where(holds.c.owner == bindparam("whose")),
         "owners": select(holds.c.owner).distinct(),
         "set_moves": update(holds).where(of_hold).values(moves=bindparam("new_moves")),
@@ -84,8 +95,8 @@ def _statements(dialect: str) -> dict[str, Any]:
         "settled": select(usage.c.id).where(
             usage.c.call_id == bindparam("call"), usage.c.attempt == bindparam("number")),
         "lately": _lately(),
-        "add_day": _added(insert, days),
-        "add_total": _added(insert, totals),
+        "add_day": _added(insert, least, days),
+        "add_total": _added(insert, least, totals),
         "spent_between": _spent(*between),
         "spent_by_user_between": _spent(
             days.c.tenant == bindparam("of_tenant"), days.c.user_id == bindparam("of_user"), *between
@@ -93,6 +104,8 @@ def _statements(dialect: str) -> dict[str, Any]:
         "totals": select(totals.c.tenant, totals.c.model, totals.c.provider, totals.c.cost_nano,
                          *_kinds(totals, "prompt", "cached", "cache_write", "completion", "reasoning"))
         .where(or_(totals.c.prompt_tokens > 0, totals.c.cost_nano > 0)),  # clients name models that are none
+        "balances_of": select(balances.c.start, balances.c.spent, balances.c.held)
+        .where(balances.c.limit_id == bindparam("of")),
         "all_balances": select(balances.c.limit_id, balances.c.instance, balances.c.start, balances.c.spent,
                                balances.c.held),
         **{f"usage_by_{name}": _usage_by(column) for name, column in GROUPS.items()},
@@ -102,7 +115,11 @@ def _statements(dialect: str) -> dict[str, Any]:
             .limit(bindparam("most")))).returning(usage.c.id),
         "prune_empty": delete(balances).where(balances.c.spent == 0, balances.c.held == 0),
         "prune_balances": delete(balances).where(
-            balances.c.limit_id == bindparam("of"), balances.c.start < bindparam("before"), balances.c.held == 0),
+            balances.c.limit_id.in_(select(limits.c.id).where(limits.c.period == bindparam("of_period"))),
+            balances.c.start < bindparam("before"), balances.c.held == 0),
+        "tenant_budgets": select(limits.c.id, limits.c.subject, limits.c.unit, limits.c.period, limits.c.mode,
+                                 limits.c.value)
+        .where(limits.c.unit == "usd", limits.c.subject.like("tenant:%"), limits.c.subject.not_like("%+%")),
     }  # fmt: skip
 
 
@@ -151,10 +168,10 @@ def _lately() -> Select[Any]:
     )
 
 
-def _added(insert: Any, table: Table) -> Any:
+def _added(insert: Any, least: Any, table: Table) -> Any:
     """Add to the sums of a row, which is made where it is not there."""
     statement = insert(table).values(_all(table))
     return statement.on_conflict_do_update(
         index_elements=[column.name for column in table.primary_key.columns],
-        set_={name: table.c[name] + statement.excluded[name] for name in SUMMED},
+        set_={name: least(table.c[name] + statement.excluded[name], _LARGEST) for name in SUMMED},
     )

@@ -38,8 +38,8 @@ def _tokens() -> list[Column[int]]:
 # Numbers that change when something else does: `policy` counts the changes of tenants, keys and limits.
 versions = Table("versions", metadata, Column("name", Text, primary_key=True), _number("version"))
 
-# What each of these changes was, so that a process need not read everything again: `kind` is tenant, key or limit, and
-# `name` that one's name or id. Old ones are pruned.
+# What each of these changes was, so that a process need not read everything again: `kind` is tenant, key, keys (of a
+# tenant) or limit, and `name` that one's name or id. Old ones are pruned.
 changes = Table(
     "changes",
     metadata,
@@ -114,8 +114,11 @@ holds = Table(
     Column("bound_nano", BigInteger),
     _text("facts"),
     _text("moves"),
+    Column("tenant", Text, nullable=False, server_default=text("''")),
+    Column("user_id", Text, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("call_id", "attempt"),
     Index("holds_by_owner", "owner"),
+    Index("holds_by_user", "tenant", "user_id"),
     sqlite_with_rowid=False,
 )
 

@@ -46,7 +46,10 @@ class Model:
         for call in self.calls.values():
             counts = whose(key[0], call) == instance and together(key[2], call.at, now)
             if counts and (key in call.held or key[2] not in SLIDING):  # those that slide begin empty
-                spent += call.took[key[1]] if call.took else 0
+                taken = call.took and (
+                    call.held.get(key, call.took["requests"]) if key[1] == "requests" else call.took[key[1]]
+                )
+                spent += taken or 0
                 held += 0 if call.took else call.held.get(key, call.reserved[key[1]])
         return spent, held
 
@@ -59,7 +62,7 @@ class Model:
             return "unbounded"
         call.reserved, verdicts = dict(capped if strict else asked), {"admitted"}
         for key, (mode, value) in bearing.items():
-            amount = call.reserved[key[1]]
+            amount = 1 if key[1] == "requests" and of_a_fallback(key[0], call) else call.reserved[key[1]]
             call.held[key] = min(amount, self.usual(call, key[1], amount)) if mode == "firm" else amount
             spent, held = self.standing(key, whose(key[0], call) or "", call.at)
             if mode != "soft" and call.held[key] and spent + held + call.held[key] > value:
@@ -87,6 +90,11 @@ class Model:
         """What 95 % of the latest hundred such calls took no more of, if there have been eight."""
         took = sorted(other.took[unit] for other in [o for o in self.lately if o.key == call.key][-100:] if other.took)
         return took[math.ceil(0.95 * len(took)) - 1] if len(took) >= 8 and unit != "requests" else bound
+
+
+def of_a_fallback(subject: str, call: Call) -> bool:
+    """Whether a limit is of the model that answers in place of the one that was asked for."""
+    return any(f"model:{name}" in subject.split("+") for name in call.names[1:])
 
 
 def whose(subject: str, call: Call) -> str | None:

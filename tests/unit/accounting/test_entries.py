@@ -17,7 +17,7 @@ from gateway.accounting import entries
 from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Refused, Unbounded
 from gateway.errors import InvalidField
-from gateway.model import Usage
+from gateway.model import LARGEST, Usage
 from gateway.stores.ledger import Database
 from tests.fakes.ledgers import PRICE, SECOND, Place, claim, done, everything, ledger_in, limit, rows, spend
 
@@ -166,3 +166,17 @@ def test_an_overrun_is_told_once_by_the_call_that_made_it(database: Database) ->
         hold(database, name)
     found = [settle(database, name, Usage(10, 10)) for name in ("first", "second", "third")]
     assert [[(each.instance, each.spent) for each in overruns] for overruns in found] == [[], [("u", 100)], []]
+
+
+def test_sums_that_would_not_fit_stay_at_the_largest_and_nobody_fails_for_it(database: Database, place: Place) -> None:
+    limit(database, "global", "usd/day", "1", "soft")
+    for call in ("1", "2", "3"):
+        hold(database, call)
+        done(database, lambda tx, call=call: entries.settle(tx, call, 1, NOW, USED, LARGEST - 1, {"status": 504}))
+    assert rows(place, "SELECT spent, held FROM balances") == [(LARGEST, 0)]
+    for table in ("days", "totals"):
+        assert rows(place, f"SELECT cost_nano, requests FROM {table}") == [(LARGEST, 3)]
+    with suppress(Refused):
+        hold(database, "4")
+    limit(database, "global", "usd/week", "1", "soft")
+    assert rows(place, "SELECT max(spent) FROM balances") == [(LARGEST,)]

@@ -20,7 +20,8 @@ from gateway.accounting.entries import Refused, Unbounded
 from gateway.accounting.prices import FREE
 from gateway.errors import InvalidField
 from gateway.model import Usage, usd
-from gateway.policy.limits import CALENDAR, MODES, SLIDING, Subject
+from gateway.policy.limits import CALENDAR, MODES, SLIDING
+from gateway.policy.subjects import Subject
 from gateway.stores.ledger import Operation, Transaction
 from gateway.stores.ledger.postgres_connection import connect
 from gateway.stores.ledger.tables import metadata

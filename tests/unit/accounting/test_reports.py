@@ -8,7 +8,7 @@ import pytest
 
 from gateway.accounting import entries, reports
 from gateway.model import Usage
-from gateway.policy.limits import Misspelt
+from gateway.policy.subjects import Misspelt
 from gateway.stores.ledger import Database
 from gateway.telemetry.sums import Budget, Total
 from tests.fakes.ledgers import SECOND, Place, claim, done, limit, rows, spend

@@ -66,7 +66,10 @@ class Case:
     def __init__(self) -> None:
         self.shared = Shared()
         self.failures, self.states = 0, list[bool]()
-        self.counters = Failover(self.shared, lambda: 4, self._failed, self.states.append)
+        self.counters = Failover(self.shared, lambda: self.share(), self._failed, self.states.append)
+
+    def share(self) -> int:
+        return 4
 
     def _failed(self) -> None:
         self.failures += 1
@@ -116,7 +119,14 @@ def test_while_they_are_away_a_process_has_its_share(limit: int, living: int, ad
 def test_where_there_is_no_limit_there_is_none_while_they_are_away(case: Case) -> None:
     case.shared.down = True
     assert all(case.counters.take([Demand(B, 60, None, 10**6)]).taken for _ in range(5))
-    assert case.counters.used([(B, 60)]) == [5 * 10**6]
+    assert case.counters.used([(B, 60)]) == [4 * 5 * 10**6], "as if the other three had counted as much"
+
+
+def test_a_refusal_by_its_share_is_told_in_numbers_that_fit_the_whole_limit(case: Case) -> None:
+    case.shared.down = True
+    asked = [case.counters.take([Demand(B, 60, 40, 1)]) for _ in range(11)]
+    assert [verdict.taken for verdict in asked] == [True] * 10 + [False]
+    assert asked[-1].used == [40]
 
 
 def test_nobody_asks_them_while_they_are_away_but_for_the_one_who_maintains(case: Case) -> None:
@@ -165,7 +175,7 @@ def test_a_correction_goes_where_it_was_counted(case: Case) -> None:
     case.shared.down = True
     own = case.counters.take(CALL)
     end(case, shared, 10)
-    assert case.counters.used([(A, 60)]) == [10], "it is not taken from its own"
+    assert case.counters.used([(A, 60)]) == [4 * 10], "it is not taken from its own"
     heal(case)
     end(case, own, 10)
     assert case.window() == 10, "what could not be given back counts until it is forgotten"
@@ -211,6 +221,16 @@ def test_a_call_that_was_taken_while_this_process_joined_again_is_in_flight_once
     assert case.in_flight() == 2
     end(case, verdict)
     assert case.in_flight() == 1
+
+
+def test_who_is_on_the_way_to_its_own_when_they_are_back_asks_them(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.shared.down = True
+    case.counters.take([Demand(B, 60, 100, 1)])
+    monkeypatch.setattr(case, "share", lambda: heal(case) or 4)
+    verdict = case.counters.take(CALL)
+    assert case.in_flight() == 1
+    end(case, verdict)
+    assert case.in_flight() == 0
 
 
 def test_each_process_joins_by_itself(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

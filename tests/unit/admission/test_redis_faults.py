@@ -22,6 +22,7 @@ from tests.fakes.slow_proxy import SlowProxy
 
 A = b"a" * 16
 LIMIT = 60  # a second
+MOMENT = 0.5  # seconds: 0.1 for Redis, and the rest for a busy machine
 WORKERS = 2
 THREADS = 6  # of each
 CALL = (Demand(A, 1, LIMIT, 1), Demand(A, IN_FLIGHT, 1000, 1))
@@ -33,7 +34,8 @@ class Fault:
     def __init__(self, server: RedisServer, proxy: SlowProxy) -> None:
         self.server = server
         self.proxy = proxy
-        self.url = f"redis://127.0.0.1:{proxy.port}/0"
+        self.slow_url = f"redis://127.0.0.1:{proxy.port}/0"
+        self.url = server.url
         self.client = redis.Redis.from_url(server.url, socket_timeout=5)
 
     def begin(self, kind: str) -> None:
@@ -122,7 +124,7 @@ def check(workers: list[Worker], most: int) -> None:
     """No errors, no long waits, no leaks, and in no second more than `most`."""
     assert [worker.errors for worker in workers] == [[]] * WORKERS
     asked = sorted(each for worker in workers for each in worker.took)
-    assert max(told - began for began, told, _ in asked) < 0.3
+    assert max(told - began for began, told, _ in asked) < MOMENT
     taken = [(began, told) for began, told, well in asked if well]
     for number, (first, _) in enumerate(taken):
         assert sum(told <= first + 1 for began, told in taken[number:] if began <= first + 1) <= most
@@ -132,7 +134,8 @@ def check(workers: list[Worker], most: int) -> None:
 @pytest.mark.parametrize("kind", ["killed", "stopped", "slow", "read-only", "full", "emptied"])
 def test_a_redis_that_fails_costs_no_call_more_than_a_moment_and_heals_by_itself(kind: str, fault: Fault) -> None:
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(fault.url)) for _ in range(WORKERS)]
+        url = fault.slow_url if kind == "slow" else fault.url
+        workers = [stack.enter_context(Worker(url)) for _ in range(WORKERS)]
         time.sleep(0.3)
         for worker in workers:
             worker.states.clear()  # a busy machine may have been slower than a Redis may be
@@ -140,13 +143,13 @@ def test_a_redis_that_fails_costs_no_call_more_than_a_moment_and_heals_by_itself
         began = time.monotonic()
         until(lambda: all(worker.states for worker in workers))
         assert time.monotonic() - began < 0.5, "calls notice it, or the keeper does"
-        time.sleep(0.7)
+        time.sleep(0.6)
         fault.end(kind)
         ended = time.monotonic()
         until(lambda: all(worker.states[-1] for worker in workers))
         time.sleep(0.3)
     later = sorted(told - asked for worker in workers for asked, told, _ in worker.took if began + 0.4 < asked < ended)
-    assert not later or later[math.ceil(0.99 * len(later)) - 1] < 0.01
+    assert kind == "emptied" or later[math.ceil(0.99 * len(later)) - 1] < 0.03, "0.2 ms on a machine that is not busy"
     check(workers, LIMIT * (3 if kind in ("killed", "emptied") else 2))
     meanwhile = sum(well for worker in workers for asked, _, well in worker.took if began < asked < ended)
     assert meanwhile >= LIMIT // 2, "their shares were there"
@@ -155,7 +158,7 @@ def test_a_redis_that_fails_costs_no_call_more_than_a_moment_and_heals_by_itself
 def test_a_redis_that_comes_and_goes_makes_no_more_of_a_limit_than_one_that_is_away(fault: Fault) -> None:
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(fault.url)) for _ in range(WORKERS)]
-        for _ in range(3):
+        for _ in range(2):
             time.sleep(0.4)
             fault.begin("stopped")
             time.sleep(0.4)
@@ -181,7 +184,7 @@ def test_all_who_wait_when_redis_stops_come_free_together(fault: Fault) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert max(waited) < 0.3
+    assert max(waited) < MOMENT
     began = time.monotonic()
     for _ in range(200):
         worker.counters.take(CALL)

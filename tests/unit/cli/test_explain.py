@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from gateway.policy.limits import Limit, Subject
+from gateway.policy.limits import Limit
+from gateway.policy.subjects import Subject
 from gateway.stores.counters import Demand
 from gateway.stores.counters.embedded import EmbeddedCounters
 
@@ -51,7 +52,8 @@ def test_every_limit_that_bears_on_a_subject_is_explained(counters: EmbeddedCoun
         f"key:{key_id} tokens/minute, hard: 40 of 1000 used; 960 left",
         "tenant:search requests/minute, hard: 5 of 5 used; no call fits until earlier ones are forgotten",
         "tenant:search+model:smart usd/day, hard: 0 of 2.5 used; 2.5 left",
-    ]
+        "user:*@search requests/hour, hard: 0 of 3 used; 3 left",
+    ], "the last one of calls that name no user"
     of_ann = run("limits", "explain", "user:ann@search")
     assert "user:ann@search requests/hour, hard: 3 of 3 used; no call fits until earlier ones are forgotten" in of_ann
     assert f"key:{key_id}" not in of_ann
@@ -61,6 +63,7 @@ def test_every_limit_that_bears_on_a_subject_is_explained(counters: EmbeddedCoun
         ("global", "requests", "0"),
         ("tenant:search", "requests", "5"),
         ("tenant:search+model:smart", "usd", "0"),
+        ("user:*@search", "requests", "0"),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from gateway.accounting.prices import FREE
 from gateway.cli import main
 from gateway.cli.listing import listed
 from gateway.model import Usage
-from gateway.policy.limits import Payer
+from gateway.policy.subjects import Payer
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.fakes.postgres_server import PostgresServer
 
@@ -71,6 +72,26 @@ def test_a_database_that_is_not_there_or_empty_is_told_in_one_line(postgres_serv
     empty = run("usage", DATABASE_URL=postgres_server.url())
     assert empty.exit_code == 1
     assert empty.output.startswith("Error: there is no ledger in PostgreSQL: run this where the service runs, or with ")
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://u:S3cret@Pw0rdLong@127.0.0.1:1/db"),
+        ("REDIS_URL", "redis://:S3cret/Pw0rd@127.0.0.1/0"),
+        ("REDIS_URL", "redis://:S3cret#Pw0rd@127.0.0.1/0"),
+        ("REDIS_URL", "redis://h/0?db=S3cret"),
+        ("REDIS_URL", "redis://h/0?S3cret=Pw0rd"),
+        ("REDIS_URL", "redis://h/0?socket_timeout=S3cret"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line_without_it(name: str, url: str) -> None:
+    run("limits", "set", "global", "requests/minute", "1")
+    result = run("limits", "list", **{name: url})
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert name in result.stderr
+    assert "S3cret" not in result.output
+    assert "Pw0rd" not in result.output
 
 
 def test_usage_is_told_by_tenant_for_thirty_days_unless_one_asks_otherwise(database: SqliteDatabase) -> None:
@@ -227,6 +248,33 @@ def test_only_setting_a_limit_makes_a_ledger_and_says_so(tmp_path: Path) -> None
         f"made a new ledger in {new}: is it the service's DATA_DIR?",
     )
     assert (new / "ledger.sqlite").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what another user owns")
+@pytest.mark.parametrize(
+    "words", ["tenants create search", "limits set global usd/day 1", "keys create --tenant default"]
+)
+def test_what_root_makes_belongs_to_the_owner_of_the_directory(words: str, tmp_path: Path) -> None:
+    service = tmp_path / "service"
+    service.mkdir()
+    (service / "another").touch()
+    os.chown(service, 1234, 2345)
+    assert run(*words.split(), DATA_DIR=str(service)).exit_code == 0
+    owners = {entry.name: (entry.stat().st_uid, entry.stat().st_gid) for entry in service.iterdir()}
+    assert owners.pop("another") == (0, 0)
+    assert {"ledger.sqlite", "ledger.sqlite.lock"} <= owners.keys()
+    assert set(owners.values()) == {(1234, 2345)}
+    (service / "ledger.sqlite.lock").unlink()
+    assert run("limits", "list", DATA_DIR=str(service)).exit_code == 0
+    assert (service / "ledger.sqlite.lock").stat().st_uid == 1234, "what a listing makes too"
+
+
+def test_a_listing_makes_no_counters() -> None:
+    run("limits", "set", "global", "requests/minute", "5")
+    (row,) = json.loads(run("limits", "list", "--format", "json").stdout)
+    assert row["spent"] == "0"
+    assert run("limits", "explain", "tenant:search").exit_code == 0
+    assert [entry.name for entry in Path("data").iterdir() if not entry.name.startswith("ledger.sqlite")] == []
 
 
 def test_a_ledger_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def test_check_says_what_works(upstream: Upstream, directory: Path) -> None:
         "ok      configuration: environment only",
         "ok      tokenizers: cl100k_base and o200k_base",
         f"ok      ledger: will be made in {directory}/data",
+        f"ok      counters: embedded, in {directory}/data",
         "ok      provider openai: answers",
         "ok      model gpt-4o: goes to openai/gpt-4o",
     ]
@@ -60,7 +61,7 @@ def test_check_fails_where_there_can_be_no_ledger(directory: Path) -> None:
 
 def test_check_reads_the_ledger(directory: Path, ledger_file: Path) -> None:
     run("limits", "set", "global", "usd/day", "1")
-    assert f"ok      ledger: in {directory}/data; limits: 1" in run("check", **VARIABLES).stdout
+    assert f"ok      ledger: in {directory}/data; keys: 0, limits: 1" in run("check", **VARIABLES).stdout
     ledger_file.write_bytes(b"nothing of the kind")
     result = run("check", **VARIABLES)
     assert (result.exit_code, "failed  ledger: the ledger cannot be read" in result.stdout) == (1, True)
@@ -69,7 +70,7 @@ def test_check_reads_the_ledger(directory: Path, ledger_file: Path) -> None:
 def test_check_reads_the_ledger_in_postgresql_and_tells_nothing_of_its_address(postgres: str) -> None:
     variables = {**VARIABLES, "DATABASE_URL": postgres.replace("postgres@", "postgres:s3cret-pass@")}
     assert run("limits", "set", "global", "usd/day", "1", **variables).exit_code == 0
-    assert "ok      ledger: in PostgreSQL; limits: 1" in run("check", **variables).stdout
+    assert "ok      ledger: in PostgreSQL; keys: 0, limits: 1" in run("check", **variables).stdout
     variables["DATABASE_URL"] = "postgresql://u:s3cret-pass@127.0.0.1:1/x"
     result = run("check", **variables)
     assert result.exit_code == 1
@@ -88,10 +89,17 @@ def test_check_looks_at_the_cache_and_makes_nothing(directory: Path) -> None:
     assert list(directory.iterdir()) == []
     with RedisServer(directory) as server:
         assert of_cache(REDIS_URL=server.url) == "ok      cache: Redis; answers are kept for 60 s"
+        assert "ok      counters: Redis\n" in run("check", **VARIABLES, REDIS_URL=server.url).stdout
     assert (
         of_cache(REDIS_URL=server.url)
         == "warning cache: Redis: every request goes to a provider: Redis: ConnectionError"
     )
+
+
+def test_check_tells_nothing_of_a_redis_that_nobody_can_use() -> None:
+    result = run("check", **VARIABLES, CACHE_TTL="60", REDIS_URL="redis://h/0?S3cret=Pw0rd")
+    assert result.stdout.count("REDIS_URL has an option that is unknown or misspelt") == 2
+    assert "S3cret" not in result.output
 
 
 def test_check_doubts_a_model_that_the_provider_does_not_list_or_nobody_prices(upstream: Upstream) -> None:

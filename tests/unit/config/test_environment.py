@@ -11,6 +11,7 @@ from gateway.config.secrets import BLOT, Redactor
 from tests.unit.config.test_loading import mistakes
 
 MakeSettings = Callable[..., Settings]
+ENCODED = "in a password, @ / ? # and % are written percent-encoded, as %40"
 
 
 @pytest.mark.parametrize(
@@ -30,9 +31,9 @@ MakeSettings = Callable[..., Settings]
         ({"METRICS_PORT": "8000"}, "METRICS_PORT: is 8000 like PORT; the metrics need a port of their own"),
         ({"DRAIN_DELAY": "soon"}, "DRAIN_DELAY: must be a whole number"),
         ({"CACHE_TTL": "-1"}, "CACHE_TTL: must be greater than or equal to 0 and less than or equal to 31536000"),
-        ({"REDIS_URL": "localhost:6379"}, "REDIS_URL: must be an address such as redis://host:6379/0, rediss://… or unix:///path"),
-        ({"DATABASE_URL": "mysql://host/db"}, "DATABASE_URL: must be an address such as postgresql://user:password@host:5432/database"),
-        ({"DATABASE_URL": "postgresql://host:x/db"}, "DATABASE_URL: must be an address such as postgresql://user:password@host:5432/database"),
+        ({"REDIS_URL": "localhost:6379"}, f"REDIS_URL: must be an address such as redis://host:6379/0, rediss://… or unix:///path; {ENCODED}"),
+        ({"DATABASE_URL": "mysql://host/db"}, f"DATABASE_URL: must be an address such as postgresql://user:password@host:5432/database; {ENCODED}"),
+        ({"DATABASE_URL": "postgresql://host:x/db"}, f"DATABASE_URL: must be an address such as postgresql://user:password@host:5432/database; {ENCODED}"),
         ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES: must be addresses and networks, separated by commas: 10.0.0.1/8 has host bits set"),
         ({"METRICS_TOKEN": "\udcff"}, "METRICS_TOKEN: may only hold printable characters"),
         ({"HOST": "a b"}, "HOST: must be an address or a name, without a port"),
@@ -52,6 +53,41 @@ def test_a_wrong_variable_gets_one_line_with_its_name(
     variables: dict[str, str], line: str, make_settings: MakeSettings
 ) -> None:
     assert mistakes(make_settings, **variables) == [line]
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        *(("DATABASE_URL", f"postgresql://u:{password}@127.0.0.1:1/db")
+          for password in ("S3cret@Pw0rd", "12/S3cret", "12?S3cret", "12#S3cret", "[S3cret")),
+        *(("REDIS_URL", f"redis://:{password}@127.0.0.1:1/0")
+          for password in ("S3cret@Pw0rd", "S3cret/x", "S3cret?x", "S3cret#x", "[S3cret")),
+        *(("REDIS_URL", f"redis://u:{password}@h/0") for password in ("12/S3cret", "12?S3cret", "12#S3cret")),
+        ("REDIS_URL", "redis://h/0?db=S3cret"), ("REDIS_URL", "redis://h/S3cret"), ("REDIS_URL", "redis://h/0?S3cret"),
+    ],
+)  # fmt: skip
+def test_an_address_that_would_be_misread_is_refused_and_nothing_of_it_is_told(
+    name: str, url: str, make_settings: MakeSettings
+) -> None:
+    (line,) = mistakes(make_settings, **{name: url})
+    assert line.startswith(f"{name}: must be an address such as ")
+    assert line.endswith(ENCODED)
+    assert "S3cret" not in line
+    assert "Pw0rd" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://u:p:%40%2F%3F%23@h1:1,h2:2/db?sslmode=require"),
+        ("DATABASE_URL", "postgresql:///db?host=/run/postgresql&user=u@server"),
+        ("REDIS_URL", "redis://:p%40%2F%3F%23@h"), ("REDIS_URL", "rediss://h/?db=1&ssl_cert_reqs=none"),
+        ("REDIS_URL", "unix://u:p@/run/redis.sock?db=2"),
+    ],
+)  # fmt: skip
+def test_an_address_that_is_written_as_it_should_be_is_taken(name: str, url: str, make_settings: MakeSettings) -> None:
+    settings = make_settings(**{name: url})
+    assert url in [secret.reveal() for secret in (settings.database_url, settings.redis_url) if secret]
 
 
 def test_a_redis_password_is_never_told(make_settings: MakeSettings) -> None:

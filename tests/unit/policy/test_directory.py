@@ -13,7 +13,7 @@ from gateway.accounting import reports
 from gateway.errors import LedgerUnavailable
 from gateway.policy import book, directory, keys
 from gateway.policy.directory import Directory
-from gateway.policy.limits import Payer
+from gateway.policy.subjects import Payer
 from gateway.stores import StoreError
 from gateway.stores.ledger import Transaction
 from gateway.stores.ledger.sqlite import SqliteDatabase

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.accounting import entries
 from gateway.accounting.entries import Refused
-from gateway.policy.limits import LARGEST, SLIDING, Limit, Misspelt, Payer, Subject, parse_rate, parse_value
+from gateway.policy.limits import LARGEST, SLIDING, Limit, parse_rate, parse_value
+from gateway.policy.subjects import Misspelt, Payer, Subject
 from tests.fakes.ledgers import SECOND, claim, done, ledger_in, limit
 
 PAYER = Payer("search", "env-0", "ann@example.org", ["smart", "openai/gpt-4o"])

@@ -11,8 +11,9 @@ import pytest
 
 from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota
 from gateway.policy import refusals
-from gateway.policy.limits import Limit, Subject
+from gateway.policy.limits import Limit
 from gateway.policy.refusals import Shortage, refusal
+from gateway.policy.subjects import Subject
 
 NOW = 1_795_435_200  # 2026-11-23T12:00:00Z
 MIDNIGHT = NOW + 12 * 3600

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.config import Settings
+from gateway.config import ConfigError, Settings
+from gateway.server import master
 from gateway.server.master import hang_up_on_stalled_readers, hint
 
 MakeSettings = Callable[..., Settings]
@@ -34,6 +35,13 @@ def test_the_curl_line_shows_no_key(make_settings: MakeSettings) -> None:
     assert '"x-api-key: $API_KEY"' in from_environment
     assert "dotenv-key-123" not in from_file
     assert "/.env" in from_file
+
+
+def test_an_address_that_nobody_can_use_stops_the_start_and_nothing_of_it_is_told(make_settings: MakeSettings) -> None:
+    settings = make_settings(REDIS_URL="redis://h/0?S3cret=Pw0rd")
+    with pytest.raises(ConfigError) as refused:
+        master._build(settings)
+    assert refused.value.mistakes == ["Redis: REDIS_URL has an option that is unknown or misspelt"]
 
 
 def test_a_connection_whose_reader_stalls_is_ended_by_the_kernel() -> None:

@@ -66,7 +66,7 @@ def counters(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> It
         made = TimedRedis(request.getfixturevalue("redis_server").url, clock)
         made._server.run(lambda client: client.flushall())
     else:
-        made = LocalCounters(9, clock)
+        made = LocalCounters(clock=clock)
     made.join({})
     yield made
     made.close()

@@ -16,6 +16,8 @@ from tests.unit.stores.counters import workers
 from tests.unit.stores.counters.conftest import SECOND, Clock
 from tests.unit.stores.counters.workers import A
 
+B = b"b" * 16
+
 
 @pytest.fixture
 def counters(tmp_path: Path) -> EmbeddedCounters:
@@ -33,11 +35,12 @@ def test_four_processes_take_the_limit_and_no_more_in_any_second(
     limit: int, most: int, seed: int, tmp_path: Path
 ) -> None:
     with workers.processes().Pool(4) as pool:
-        until = time.monotonic() + 1.7
+        until = time.monotonic() + 1.4
         tasks = [(workers.embedded, str(tmp_path), limit, most, 4 * seed + number, until) for number in range(4)]
         asked = [each for told in pool.starmap(workers.rush, tasks, chunksize=1) for each in told]
     assert sum(not each.taken for each in asked) > 10
-    assert len({each.bucket for each in asked}) > 61
+    buckets = [each.bucket for each in asked]
+    assert max(buckets) - min(buckets) > 61
     workers.never_more_than(limit, asked)
     workers.nobody_refused_who_fits(limit, asked, lambda refused: refused.before * 60 // SECOND)
 
@@ -112,23 +115,85 @@ def test_counters_of_users_who_came_once_are_swept_away(tmp_path: Path) -> None:
     assert counters.used([(A, IN_FLIGHT), ((6999).to_bytes(16), 60)]) == [1, 1]
 
 
-def test_a_full_environment_is_a_failing_store_until_what_is_in_it_counts_no_more(tmp_path: Path) -> None:
+def fill(counters: EmbeddedCounters, seconds: int = 60) -> int:
+    """Count calls of ever more users, until they have no windows of their own. How many have."""
+    for number in range(1, 10**6):
+        before = entries(counters)
+        verdict = counters.take([Demand(number.to_bytes(16), seconds, None, 1)])
+        if number > 1 and verdict.used[0]:
+            return number - 2
+        assert entries(counters) == before + 1
+    raise AssertionError
+
+
+def test_a_flood_of_names_takes_nobodys_limits_away(tmp_path: Path) -> None:
     clock = Clock()
     counters = EmbeddedCounters(tmp_path, 2**20, clock)
     counters.join({})
-    taken = 0
-    with pytest.raises(StoreError, match="too many"):
-        for taken in range(10**6):
-            counters.take([Demand(taken.to_bytes(16), 60, 9, 1)])
-    assert taken > 5000
-    with pytest.raises(StoreError):
-        counters.join({A: 1})
-    counters.correct([Correction((0).to_bytes(16), 60, clock.now * 60 // (60 * SECOND), 1)])
+    place = counters.take([Demand(A, 60, 9, 5), Demand(A, IN_FLIGHT, 9, 1)]).buckets[1]
+    number = fill(counters)
+    assert number > 5000
+    there = entries(counters)
+    for late in range(10**6, 10**6 + 500):
+        counters.take([Demand(late.to_bytes(16), 60, None, 1)])
+    assert entries(counters) == there
+    assert list(counters.take([Demand(A, 60, 9, 5)]).used) == [5]
+    assert counters.take([Demand(A, 60, 9, 4)]).taken
+    refused = counters.take([Demand(B, 60, 400, 1), Demand(B, IN_FLIGHT, 1, 1)])
+    assert (refused.taken, refused.waits[1]) == (False, 0)
+    assert counters.take([Demand(B, IN_FLIGHT, 1, 1)]).taken
+    counters.correct([Correction(A, IN_FLIGHT, place, 1)])
+    another = EmbeddedCounters(tmp_path, 2**20, clock)
+    another.join({A: 1})
+    assert another.used([(A, 60), (A, IN_FLIGHT), (B, IN_FLIGHT)]) == [9, 1, 1]
     clock.now += 62 * SECOND
-    counters.maintain()
-    counters.maintain()
-    assert counters.take([Demand(A, 60, 9, 1)]).taken
+    for _ in range(3):
+        counters.maintain()
+    assert list(counters.take([Demand(B, 60, 9, 1)]).used) == [0]
+    assert list(counters.take([Demand(A, 60, 9, 1)]).used) == [0]
+    another.close()
     counters.close()
+
+
+def test_windows_that_are_there_do_not_fill_the_environment_either(tmp_path: Path) -> None:
+    clock = Clock()
+    counters = EmbeddedCounters(tmp_path, 2**20, clock)
+    counters.join({})
+    number = fill(counters, 3600)
+    for _ in range(3):
+        clock.now += 61 * SECOND
+        for user in range(1, number, 2):
+            counters.take([Demand(user.to_bytes(16), 3600, None, 1)])
+    assert counters.used([((1).to_bytes(16), 3600), ((number - number % 2 - 1).to_bytes(16), 3600)]) == [4, 4]
+    last = counters.take([Demand((2).to_bytes(16), 3600, 2, 1)])
+    assert (last.taken, list(last.used)) == (True, [1])
+    counters.correct([Correction((2).to_bytes(16), 3600, last.buckets[0], -1)])
+    assert counters.used([((2).to_bytes(16), 3600)]) == [3]
+    clock.now += 3601 * SECOND * 61 // 60
+    assert counters.used([((1).to_bytes(16), 3600), ((2).to_bytes(16), 3600)]) == [0, 0]
+
+
+def test_an_environment_with_no_room_at_all_is_a_failing_store(
+    counters: EmbeddedCounters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters.take([Demand(A, 60, 9, 1)])
+    monkeypatch.setattr(module, "_USABLE", 0.0)
+    with pytest.raises(StoreError, match="too many"):
+        counters.take([Demand(A, 60, 9, 1)])
+
+
+def test_who_only_asks_makes_and_deletes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "counters-of-another-boot").mkdir()
+    assert EmbeddedCounters(tmp_path).used([(A, 60), (A, IN_FLIGHT)]) == [0, 0]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["counters-of-another-boot"]
+
+
+def test_who_only_asks_is_told_what_others_count(tmp_path: Path) -> None:
+    with workers.holding(workers.embedded, str(tmp_path)):
+        before = sorted(tmp_path.rglob("*"))
+        assert EmbeddedCounters(tmp_path).used([(A, IN_FLIGHT), (A, 60), (B, 60)]) == [3, 2, 0]
+        assert EmbeddedCounters(tmp_path).used([(A, IN_FLIGHT)]) == [3]
+        assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_directory_that_cannot_be_made_is_a_failing_store(tmp_path: Path) -> None:

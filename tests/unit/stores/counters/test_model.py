@@ -70,7 +70,9 @@ demands = st.lists(
         st.sampled_from(PERIODS), st.one_of(st.none(), st.integers(0, 20)), amounts,
     ), min_size=1, max_size=4, unique_by=lambda demand: demand.seconds,
 )  # fmt: skip
-steps = st.one_of(st.integers(0, SECOND // 20), st.integers(0, 90 * SECOND), st.integers(-90 * SECOND, 4000 * SECOND))
+steps = st.one_of(
+    st.integers(0, SECOND // 20), st.integers(-90 * SECOND, 90 * SECOND), st.integers(-4000 * SECOND, 4000 * SECOND)
+)
 actions = st.lists(
     st.one_of(st.tuples(st.just("take"), demands), st.tuples(st.just("step"), steps), st.just(("maintain", None)),
               st.tuples(st.just("correct"), st.tuples(st.integers(0, 30), st.integers(-9, 15)))),

@@ -40,7 +40,7 @@ def test_four_processes_take_the_limit_and_no_more_in_any_second(
     client: redis.Redis, redis_server: RedisServer
 ) -> None:
     with workers.processes().Pool(4) as pool:
-        until = time.monotonic() + 2.2
+        until = time.monotonic() + 1.6
         tasks = [(workers.on_redis, redis_server.url, 60, 5, number, until) for number in range(4)]
         asked = [each for told in pool.starmap(workers.rush, tasks, chunksize=1) for each in told]
     assert sum(not each.taken for each in asked) > 10

@@ -45,4 +45,7 @@ def upgrade() -> None:
         sa.Column("until_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("owner"),
     )
+    for column in ("tenant", "user_id"):
+        op.add_column("holds", sa.Column(column, sa.Text(), nullable=False, server_default=sa.text("''")))
+    op.create_index("holds_by_user", "holds", ["tenant", "user_id"])
     op.execute("UPDATE versions SET name = 'policy' WHERE name = 'limits'")
