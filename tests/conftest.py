@@ -71,13 +71,6 @@ def postgres(postgres_server: PostgresServer) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def shared_postgres(postgres_server: PostgresServer) -> Iterator[str]:
-    """The address of one that all tests of a module share."""
-    with empty_ledger(postgres_server) as url:
-        yield url
-
-
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Callable[..., Settings]:
     """Settings from variables and the text of a gateway.yaml, as the service would read them; no real environment."""

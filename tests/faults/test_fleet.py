@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conftest import empty_ledger
+from tests.fakes.postgres_server import PostgresServer
 from tests.fakes.redis_server import RedisServer
 from tests.fakes.slow_proxy import SlowProcess
 from tests.faults.fleet import SOON, Fleet, Tenant, fleet_in
@@ -17,7 +20,7 @@ from tests.faults.oracle import holds
 from tests.faults.rig import LONG, tell, wait_for
 
 FLEETS = [("gevent", "gthread"), ("gevent", "gevent"), ("gthread", "gthread")][: 3 if LONG else 1]
-AT_ONCE, ROOM = (2_000, 300) if LONG else (150, 20)
+AT_ONCE, ROOM = (400, 60) if LONG else (150, 20)
 REPEATS = 10 if LONG else 1
 CLIENTS = 8  # of each gateway
 SECONDS = 20 if LONG else 1.5  # of load
@@ -27,23 +30,26 @@ PLENTY = "1000000000"
 
 
 @pytest.fixture(scope="module")
-def line(shared_postgres: str) -> Iterator[SlowProcess]:
+def line(postgres_server: PostgresServer) -> Iterator[SlowProcess]:
     """The way to PostgreSQL."""
-    with SlowProcess(urlsplit(shared_postgres).port or 5432) as line:
+    with SlowProcess(urlsplit(postgres_server.url()).port or 5432) as line:
         yield line
 
 
 @pytest.fixture(scope="module", params=FLEETS, ids="+".join)
 def fleet(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_postgres: str, line: SlowProcess
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: PostgresServer,
+    line: SlowProcess,
 ) -> Iterator[Fleet]:
-    url = shared_postgres.replace(f":{urlsplit(shared_postgres).port}/", f":{line.port}/")
     directory = tmp_path_factory.mktemp("fleet")
-    with (
-        RedisServer(directory) as redis,
-        fleet_in(directory, request.param, database_url=url, REDIS_URL=redis.url, **{PATIENCE: "5"}) as fleet,
-    ):
-        yield fleet
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer(directory))
+        ledger = urlsplit(stack.enter_context(empty_ledger(postgres_server)))
+        url = ledger._replace(netloc=ledger.netloc.replace(f":{ledger.port}", f":{line.port}")).geturl()
+        variables = {"REDIS_URL": redis.url, PATIENCE: "5"}
+        yield stack.enter_context(fleet_in(directory, request.param, database_url=url, **variables))
 
 
 def bound_of_a_call(fleet: Fleet, tenant: Tenant) -> int:
@@ -86,8 +92,10 @@ def test_both_gateways_admit_as_many_calls_at_once_as_a_budget_has_room_for_and_
         fleet.rigs[0].limit(f"tenant:{tenant.name}", "usd/day", f"{limit:f}")
         began = time.monotonic()
         line.delay(SLOW)
-        burst = fleet.held_open(tenant.calls(AT_ONCE), ROOM)
-        line.delay(0)
+        try:
+            burst = fleet.held_open(tenant.calls(AT_ONCE), ROOM)
+        finally:
+            line.delay(0)
         assert fleet.provider.under_way() == ROOM
         standing = tenant.standing("usd")
         fleet.provider.hold(False)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import empty_ledger
 from tests.fakes.redis_server import RedisServer
 from tests.faults.fleet import SOON, Bursts, Fleet, fleet_in, kill_all, occupied
 from tests.faults.inside import LEASE, PATIENCE
@@ -42,7 +43,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             options |= {
                 "REDIS_URL": redis.url,
                 PATIENCE: "2",
-                "database_url": request.getfixturevalue("shared_postgres"),
+                "database_url": stack.enter_context(empty_ledger(request.getfixturevalue("postgres_server"))),
             }
             options |= {} if LONG else {LEASE: str(SECONDS)}
         yield stack.enter_context(fleet_in(directory, [kind] * (2 if store == "shared" else 1), **options))

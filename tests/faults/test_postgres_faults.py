@@ -18,9 +18,9 @@ from tests.faults.rig import LONG, tell, wait_for
 from tests.faults.upstream import read_record
 
 KINDS = ("gevent", "gthread") if LONG else ("gevent",)
-REPEATS = 5 if LONG else 1
+REPEATS = 3 if LONG else 1
 CLIENTS = 8
-BEFORE, DURING, AFTER = (3.0, 15.0, 3.0) if LONG else (0.5, 0.5, 0.5)  # seconds
+BEFORE, DURING, AFTER = (2.0, 8.0, 2.0) if LONG else (0.5, 0.5, 0.5)  # seconds
 NOTICED = 30.0  # seconds: a server that hangs is waited for
 LIMITS = (("usd/day", "1000"), ("requests/minute", "1000000"), ("tokens/hour", "1000000000"), ("concurrency", "100"))
 STRANGER = "gw_000000000000_" + "0" * 43

@@ -12,7 +12,7 @@ from tests.fakes.redis_server import RedisServer
 from tests.fakes.slow_proxy import SlowProcess
 from tests.faults.fleet import SOON, Fleet, degraded, fleet_in
 from tests.faults.load import Call
-from tests.faults.rig import LONG, tell, wait_for
+from tests.faults.rig import LONG, WITHIN, tell, wait_for
 
 KINDS = ("gevent", "gthread") if LONG else ("gevent",)
 LIMIT = 60  # requests a minute
@@ -103,7 +103,7 @@ def test_without_redis_each_worker_keeps_to_its_share_and_no_answer_fails(kind: 
         failures = degraded(site.rig.service, "counters") - before
         site.end(kind)
         ended = time.monotonic()
-        wait_for(lambda: site.says("ok", "ok"), SOON)
+        wait_for(lambda: site.says("ok", "ok"), WITHIN)
         healed = time.monotonic() - ended
         time.sleep(AFTER)
     show(kind, load.calls, began, ended)
@@ -124,7 +124,7 @@ def test_a_redis_that_forgets_everything_is_joined_again(site: Site) -> None:
         time.sleep(BEFORE)
         site.begin("emptied")
         wait_for(lambda: degraded(site.rig.service, "counters") > before, SOON)
-        wait_for(lambda: site.says("ok", "ok"), SOON)
+        wait_for(lambda: site.says("ok", "ok"), WITHIN)
         time.sleep(AFTER)
     tell(f"emptied: {load.statuses()}")
     assert set(load.statuses()) == {(200, None), (429, "rate_limit_exceeded")}
@@ -141,7 +141,7 @@ def test_a_redis_that_comes_and_goes_makes_no_more_of_a_limit_than_one_that_is_a
             site.begin("stopped")
             time.sleep(BEAT)
             site.end("stopped")
-        wait_for(lambda: site.says("ok", "ok"), SOON)
+        wait_for(lambda: site.says("ok", "ok"), WITHIN)
     tell(f"coming and going: {load.statuses()}")
     assert set(load.statuses()) == {(200, None), (429, "rate_limit_exceeded")}
     assert sum(call.status == 200 for call in load.calls) <= 2 * LIMIT
