@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
-from tests.faults import failpoints, leases
+from tests.faults import failpoints, inside
 from wsgi import app
 
 __all__ = ["app"]
 
 failpoints.install(Path(os.environ[failpoints.VARIABLE]))
-if leases.VARIABLE in os.environ:
-    leases.shorten(int(os.environ[leases.VARIABLE]))
+inside.sign(app)
+if inside.LEASE in os.environ:
+    inside.shorten(int(os.environ[inside.LEASE]))

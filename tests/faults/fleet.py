@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from gateway.accounting import reports
 from gateway.policy import keys as policy
 from gateway.stores.ledger import Transaction
 from tests.fakes.ledgers import done, ledger_at
+from tests.faults.inside import WORKER
 from tests.faults.load import Burst, Call, Load, request
 from tests.faults.oracle import Oracle, Row
 from tests.faults.rig import SEED, WITHIN, Provider, Rig, wait_for
@@ -62,6 +61,7 @@ class Fleet:
 
     def tenant(self, *limits: tuple[str, str]) -> Tenant:
         """A new tenant with these hard limits, each a rate and a value, and with a key that all workers know."""
+        self.provider.hold(False)  # a test that failed may have left it so
         return Tenant(self, limits)
 
     def burst(self, calls: Sequence[bytes]) -> Bursts:
@@ -199,24 +199,12 @@ def each_worker(service: Service, path: str, key: str = "") -> list[tuple[int, A
     workers, answers = service.workers(), {}
 
     def ask() -> bool:
-        with closing(HTTPConnection("127.0.0.1", service.port, timeout=30)) as line:
-            line.request("GET", path, headers={"x-api-key": key} if key else {})
-            answer = line.getresponse()
-            body = answer.read()
-            if (pid := _who_has(line.sock.getsockname()[1], workers)) is not None:
-                answers[pid] = answer.status, json.loads(body)
-        return answers.keys() == workers
+        answer = requests.get(f"{service.url}{path}", headers={"x-api-key": key}, timeout=30)
+        answers[int(answer.headers[WORKER])] = answer.status_code, answer.json()
+        return all(pid in answers or not psutil.pid_exists(pid) for pid in workers)
 
     wait_for(ask, 2 * SOON)
     return list(answers.values())
-
-
-def _who_has(port: int, workers: set[int]) -> int | None:
-    """The worker at the other end of a connection from `port`."""
-    for pid in workers:
-        if any(found.raddr and found.raddr.port == port for found in psutil.Process(pid).net_connections("tcp")):
-            return pid
-    return None
 
 
 def busiest(service: Service) -> int:

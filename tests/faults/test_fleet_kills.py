@@ -16,7 +16,7 @@ import pytest
 
 from tests.fakes.redis_server import RedisServer
 from tests.faults.fleet import SOON, Bursts, Fleet, busiest, fleet_in, kill_all
-from tests.faults.leases import VARIABLE as LEASE
+from tests.faults.inside import LEASE
 from tests.faults.rig import LONG, SEED, tell, wait_for
 from tests.faults.test_kills import kill_any
 

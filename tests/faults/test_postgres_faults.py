@@ -46,9 +46,12 @@ class Site:
 @pytest.fixture(scope="module", params=KINDS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("postgres")
-    with PostgresServer() as server, RedisServer(directory) as redis:
-        with fleet_in(directory, [request.param], database_url=server.url(), REDIS_URL=redis.url) as fleet:
-            yield Site(server, fleet)
+    with (
+        PostgresServer() as server,
+        RedisServer(directory) as redis,
+        fleet_in(directory, [request.param], database_url=server.url(), REDIS_URL=redis.url) as fleet,
+    ):
+        yield Site(server, fleet)
 
 
 def fault(server: PostgresServer, kind: str) -> tuple[Callable[[], Any], Callable[[], Any]]:

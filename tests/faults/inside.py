@@ -1,15 +1,29 @@
-"""Leases that end sooner than half a minute, so that tests of what a dead gateway leaves need not wait for so long."""
+"""What tests change within a gateway: its answers name their worker, and its leases may end sooner than half a minute,
+so that what a dead gateway leaves need not be waited for so long."""
 
 from __future__ import annotations
 
+import os
 from hashlib import sha1
+
+from flask import Flask, Response
 
 from gateway.accounting import keeper
 from gateway.stores.counters import redis, scripts
 from gateway.stores.ledger import owners
 
-VARIABLE = "FAULTS_LEASE"  # seconds; without it they are what they are
+LEASE = "FAULTS_LEASE"  # the variable that says how many seconds
+WORKER = "x-worker"  # the header
 _REAL = "LEASE, DAY = 30000000,"
+
+
+def sign(app: Flask) -> None:
+    """Have every answer name its worker."""
+
+    @app.after_request
+    def signed(response: Response) -> Response:
+        response.headers[WORKER] = str(os.getpid())
+        return response
 
 
 def shorten(seconds: int) -> None:
