@@ -207,14 +207,14 @@ def each_worker(service: Service, path: str, key: str = "") -> list[tuple[int, A
     return list(answers.values())
 
 
-def busiest(service: Service) -> int:
-    """The worker with most clients."""
+def occupied(service: Service) -> int:
+    """A worker that has clients; of several, the one with fewest."""
 
     def clients(pid: int) -> int:
         connections = psutil.Process(pid).net_connections("tcp")
         return sum(found.laddr.port == service.port and bool(found.raddr) for found in connections)
 
-    return max(service.workers(), key=clients)
+    return min(filter(clients, service.workers()), key=clients)
 
 
 def kill_all(service: Service) -> None:
