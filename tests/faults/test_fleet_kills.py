@@ -24,7 +24,7 @@ KINDS = ("gevent", "gthread") if LONG else ("gevent",)
 KILLS, RESTARTS = (30, 5) if LONG else (2, 1)
 CLIENTS = 6  # of each gateway
 ROOM = 8  # calls in flight
-SECONDS = 30 if LONG else 5  # of a lease
+SECONDS = 30 if LONG else 4  # of a lease
 PLENTY = "1000000000"
 LIMITS = (("concurrency", str(ROOM)), ("tokens/hour", PLENTY), ("usd/day", "1000"), ("requests/day", PLENTY))
 
