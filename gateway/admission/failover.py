@@ -45,6 +45,7 @@ class Failover:
         self._own_place = 0  # of calls in flight in its own counters
         self._place = 0  # and in the shared ones: another one after each healing
         self._away = False
+        self._closed = False
         self._lock = threading.Lock()  # never held while anything is waited for
         self._beginning = threading.Lock()
         self._process = 0
@@ -92,16 +93,20 @@ class Failover:
 
     def maintain(self) -> None:
         self._begin()
+        if self._closed:  # whoever has left is not known any more, and is not to join again
+            return
         try:
             if self._away:
                 self._join()
             self._shared.maintain()
         except StoreError as error:
-            self._lost(error, self._place)
+            if not self._closed:
+                self._lost(error, self._place)
         self._local.maintain()
 
     def close(self) -> None:
         if self._process == os.getpid():
+            self._closed = True
             try:
                 self._shared.close()
             except StoreError as error:
@@ -114,7 +119,7 @@ class Failover:
         with self._beginning:
             if self._process == os.getpid():
                 return
-            self._local, self._away = LocalCounters(), False
+            self._local, self._away, self._closed = LocalCounters(), False, False
             self._own_place = self._local.join({})
             try:
                 self._join()

@@ -250,6 +250,22 @@ def test_they_may_be_away_from_the_beginning_and_at_the_end(case: Case) -> None:
     case.counters.close()
 
 
+def test_whoever_has_left_neither_misses_them_nor_joins_again(case: Case) -> None:
+    case.counters.take(CALL)
+    case.counters.close()
+    case.shared.down, asked = True, case.shared.asked
+    case.counters.maintain()
+    assert case.shared.asked == asked
+    assert (case.failures, case.states) == (0, [])
+
+
+def test_leaving_while_they_are_asked_is_no_failure(case: Case) -> None:
+    case.counters.take(CALL)
+    case.shared.meanwhile, case.shared.deaf = case.counters.close, True
+    case.counters.maintain()
+    assert (case.failures, case.states) == (0, [])
+
+
 actions = st.lists(
     st.sampled_from(["take", "take", "end", "end", "down", "deaf", "heal", "begin meanwhile", "end meanwhile"]),
     max_size=40,
