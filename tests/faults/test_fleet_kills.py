@@ -16,7 +16,7 @@ import pytest
 
 from tests.fakes.redis_server import RedisServer
 from tests.faults.fleet import SOON, Bursts, Fleet, fleet_in, kill_all, occupied
-from tests.faults.inside import LEASE
+from tests.faults.inside import LEASE, PATIENCE
 from tests.faults.rig import LONG, SEED, tell, wait_for
 from tests.faults.test_kills import kill_any
 
@@ -39,7 +39,11 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         options: dict[str, Any] = {"GRACEFUL_TIMEOUT": "5"}
         if store == "shared":
             redis = stack.enter_context(RedisServer(directory))
-            options |= {"REDIS_URL": redis.url, "database_url": request.getfixturevalue("shared_postgres")}
+            options |= {
+                "REDIS_URL": redis.url,
+                PATIENCE: "2",
+                "database_url": request.getfixturevalue("shared_postgres"),
+            }
             options |= {} if LONG else {LEASE: str(SECONDS)}
         yield stack.enter_context(fleet_in(directory, [kind] * (2 if store == "shared" else 1), **options))
 
