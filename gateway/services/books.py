@@ -25,7 +25,8 @@ from gateway.telemetry.metrics import Metrics
 from gateway.wire.openai import prompt
 
 _NOTHING = Bound(0, 0, FREE)
-_NO_HOLD = Hold(_NOTHING, Admission(("", "")))
+_NOT_ADMITTED = Admission(("", ""))
+_NO_HOLD = Hold(_NOTHING, _NOT_ADMITTED)
 
 
 @dataclass(slots=True)
@@ -198,6 +199,7 @@ class Books:
         finally:
             taken = 0 if usage.source == "cache" else usage.prompt_tokens + usage.completion_tokens
             self.holds.release(record, entry.held, taken)
+            entry.held = Hold(entry.bound, _NOT_ADMITTED)  # once, whatever fails after it
         for overrun in overruns:
             tell_overrun(overrun.limit, overrun.instance, overrun.spent)
 

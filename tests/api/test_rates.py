@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 
+from gateway.accounting.ledger import Ledger
 from gateway.concurrency import Task
 from tests.api.books import FILE, Books, used
 from tests.conftest import KEY
@@ -218,3 +220,24 @@ def test_a_key_is_told_its_limits_and_how_they_stand(books: Books) -> None:
     assert told() == [*mine, ("user:*@default", "tokens", 0, 0, 10_000)], "no model that it may not ask for"
     assert told("?user_id=ann") == [*mine, ("user:ann@default", "tokens", 11, 0, 9989)]
     assert told("?user_id=bob") == [*mine, ("user:bob@default", "tokens", 0, 0, 10_000)]
+
+
+def test_a_call_whose_settlement_fails_frees_its_own_place_and_no_other(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.limit("tenant:default", "concurrency", "3")
+    body = {**PROMPT, "max_tokens": 10, "stream": True}
+    stream = books.client.post("/v1/chat/completions", json=body, headers={"x-api-key": KEY})
+    settle, failures = Ledger.settle, [RuntimeError("a bug")]
+
+    def failing(self: Ledger, *args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return settle(self, *args)
+
+    monkeypatch.setattr(Ledger, "settle", failing)
+    assert books.ask().status_code == 500
+    told = books.client.get("/v1/usage/me", headers={"x-api-key": KEY}).json
+    assert told
+    assert [limit["spent"] for limit in told["limits"]] == [1], "the stream's"
+    stream.close()

@@ -10,7 +10,7 @@ import pytest
 from tests.service.conftest import ROOT
 
 
-@pytest.mark.parametrize("suite", ["providers", "accounting/test_tokens.py", "admission"])
+@pytest.mark.parametrize("suite", ["providers", "accounting/test_tokens.py", "admission/test_failover.py"])
 def test_the_suite_passes_under_gevents_patches(suite: str) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "gevent.monkey", "--module", "pytest", "-q", "-W", "ignore"]
     run = subprocess.run(

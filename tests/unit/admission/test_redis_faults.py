@@ -22,7 +22,7 @@ from tests.fakes.slow_proxy import SlowProxy
 
 A = b"a" * 16
 LIMIT = 60  # a second
-MOMENT = 0.5  # seconds: 0.1 for Redis, and the rest for a busy machine
+MOMENT = 0.7  # seconds: 0.25 for Redis, and the rest for a busy machine
 WORKERS = 2
 THREADS = 6  # of each
 CALL = (Demand(A, 1, LIMIT, 1), Demand(A, IN_FLIGHT, 1000, 1))
@@ -142,13 +142,13 @@ def test_a_redis_that_fails_costs_no_call_more_than_a_moment_and_heals_by_itself
         fault.begin(kind)
         began = time.monotonic()
         until(lambda: all(worker.states for worker in workers))
-        assert time.monotonic() - began < 0.5, "calls notice it, or the keeper does"
-        time.sleep(0.6)
+        assert time.monotonic() - began < MOMENT, "calls notice it, or the keeper does"
+        time.sleep(0.8)
         fault.end(kind)
         ended = time.monotonic()
         until(lambda: all(worker.states[-1] for worker in workers))
         time.sleep(0.3)
-    later = sorted(told - asked for worker in workers for asked, told, _ in worker.took if began + 0.4 < asked < ended)
+    later = sorted(told - asked for worker in workers for asked, told, _ in worker.took if began + 0.6 < asked < ended)
     assert kind == "emptied" or later[math.ceil(0.99 * len(later)) - 1] < 0.03, "0.2 ms on a machine that is not busy"
     check(workers, LIMIT * (3 if kind in ("killed", "emptied") else 2))
     meanwhile = sum(well for worker in workers for asked, _, well in worker.took if began < asked < ended)
