@@ -145,10 +145,6 @@ class Ledger:
             self.write(_nothing)
         off_the_loop(self._database.maintain, self._database.blocks)
 
-    def prepare(self) -> None:
-        """Bring the database up to date, before any process opens it. Raises StoreError."""
-        self._database.prepare()
-
     def open(self) -> None:
         """Be ready to write in this process; called again, it does nothing. Raises LedgerUnavailable."""
         if self._process == os.getpid():

@@ -178,5 +178,6 @@ def parse_value(text: str, unit: str) -> int:
     except ArithmeticError:  # more digits than are counted with
         value = -1
     if not 0 <= value <= LARGEST:
-        raise Misspelt(f"{text!r} is no value of {unit}: write {right}, from 0 to {LARGEST}")
+        most = usd(LARGEST) if unit == "usd" else LARGEST
+        raise Misspelt(f"{text!r} is no value of {unit}: write {right}, from 0 to {most}")
     return value

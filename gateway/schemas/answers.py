@@ -26,9 +26,15 @@ class RefusingLimitSchema(AnswerSchema):
     period = fields.String(required=True, allow_none=True, metadata={"description": "null for `concurrency`."})
     limit = fields.Raw(required=True, metadata=AMOUNT)
     used = fields.Raw(required=True, metadata=AMOUNT)
-    held = fields.Raw(required=True, metadata=AMOUNT | {"description": "By calls in flight."})
+    held = fields.Raw(
+        required=True,
+        metadata=AMOUNT
+        | {"description": "By calls in flight; 0 of limits per second to hour, whose `used` includes it."},
+    )
     reset = fields.String(
-        required=True, allow_none=True, metadata={"description": "When there is more room, in UTC; null for never."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "When there is more room, in UTC, if that is known."},
     )
 
 

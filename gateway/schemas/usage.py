@@ -20,7 +20,11 @@ class StandingSchema(AnswerSchema):
     mode = fields.String(required=True, validate=validate.OneOf(MODES))
     limit = fields.Raw(required=True, metadata=AMOUNT)
     spent = fields.Raw(required=True, metadata=AMOUNT)
-    held = fields.Raw(required=True, metadata=AMOUNT | {"description": "By calls in flight."})
+    held = fields.Raw(
+        required=True,
+        metadata=AMOUNT
+        | {"description": "By calls in flight; 0 of limits per second to hour, whose `spent` includes it."},
+    )
     left = fields.Raw(required=True, metadata=AMOUNT)
     reset = fields.String(
         required=True, allow_none=True, metadata={"description": "When its calendar period ends, in UTC."}

@@ -94,6 +94,19 @@ def test_a_client_that_leaves_before_anything_came_pays_the_bound_under_a_hard_l
     assert (source, error) == ("bound" if mode == "hard" else "counted", "client_left")
 
 
+@pytest.mark.parametrize("mode", ["hard", "firm"])
+def test_what_a_client_gave_up_by_its_own_deadline_is_written_down_at_the_bound_under_a_hard_limit_only(
+    mode: str, books: Books
+) -> None:
+    books.limit("tenant:default", "usd/day", "1", mode)
+    books.upstream.script = sending([b""], pause=2, stay=False)
+    body, impatient = {**CHAT, "max_tokens": 10_000}, {**GOOD, "x-gateway-timeout-ms": "100"}
+    assert books.client.post("/v1/chat/completions", json=body, headers=impatient).status_code == 504
+    ((cost, source, error),) = books.rows(WHOLE)
+    assert (source, error) == ("bound" if mode == "hard" else "counted", "upstream_timeout")
+    assert (cost > 20_000) is (mode == "hard"), "its cap is not for the client to be charged to others"
+
+
 def test_a_report_of_more_than_was_allowed_is_capped_flagged_and_told(
     books: Books, caplog: pytest.LogCaptureFixture
 ) -> None:

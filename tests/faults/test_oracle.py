@@ -13,7 +13,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.config import load
-from tests.conftest import KEY
+from tests.conftest import KEY, put_ledger
 from tests.faults.load import Call
 from tests.faults.oracle import Oracle
 from tests.faults.rig import CONFIG, Provider
@@ -32,9 +32,9 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
         provider, calls = Provider(directory / "record"), []
         stack.callback(provider.stop)
         (directory / "gateway.yaml").write_text(CONFIG.format(url=provider.url))
+        put_ledger(directory / "data")
         app = create_app(load({"API_KEY": KEY, "DATA_DIR": str(directory / "data")}, directory))
         stack.callback(app.extensions["ledger"].close)
-        app.extensions["ledger"].prepare()
         tamper(directory / "data", LIMIT)
         client, ask = app.test_client(), {**ASK, "max_tokens": 100}
         for number in range(CALLS):
