@@ -132,7 +132,9 @@ class Limiter:
                 self._tell(share, share.used + share.amount, share.used + tokens)
             if back:
                 corrections.append(_correction(share, back))
-        if any(share.limit.mode == "firm" for share in admission.shares):
+        if tokens and any(
+            share.limit.mode == "firm" for share in admission.shares
+        ):  # one that took none teaches nothing
             self._learn(admission.kind, tokens)
         self._counters.correct(corrections)
 

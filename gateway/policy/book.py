@@ -33,7 +33,7 @@ def version(tx: Transaction) -> int:
 def changes(tx: Transaction, since: int, now: int) -> dict[str, set[str]] | None:
     """What has changed after version `since` until `now`: names by kind; None where that is not known any more."""
     rows = tx.run("changes", since=since)
-    if [row[0] for row in rows] != list(range(since + 1, now + 1)):
+    if now < since or [row[0] for row in rows] != list(range(since + 1, now + 1)):  # an earlier ledger was restored
         return None
     found: dict[str, set[str]] = {}
     for _, kind, name in rows:

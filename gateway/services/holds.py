@@ -79,8 +79,6 @@ class Holds:
     ) -> tuple[Claim, Admission]:
         """The claim with the bound that the limits make of it, and what is taken of them."""
         bearing = self.limiter.bearing(claim.payer)
-        if not bearing:
-            return claim, Admission((claim.payer.key_id, ""))
         strict = any(limit.unit == "tokens" and limit.mode == "hard" for limit, _ in bearing)
         if strict:
             if claim.capped.flaw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,6 +128,22 @@ def test_who_has_missed_more_changes_than_are_kept_reads_everything(
     known.directory.refresh()
     assert known.directory.key(first) is None
     assert known.directory.key(last) is not None
+
+
+def test_after_an_earlier_ledger_was_restored_everything_is_read_again(known: Known, tmp_path: Path) -> None:
+    first = known.key()
+    done(known.database, lambda tx: keys.revoke_key(tx, first, 2))
+    known.directory.refresh()
+    _restored(tmp_path, first)
+    known.directory.refresh()
+    assert known.directory.key(first) is not None
+
+
+def _restored(directory: Path, key_id: str) -> None:
+    """As if the ledger were that of a moment ago, before the key was revoked."""
+    with sqlite3.connect(directory / "ledger.sqlite") as connection:
+        connection.execute("UPDATE versions SET version = version - 1")
+        connection.execute("UPDATE keys SET revoked_ms = NULL WHERE id = ?", (key_id,))
 
 
 def test_what_cannot_be_read_for_long_is_not_gone_by(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
