@@ -132,9 +132,8 @@ class Limiter:
                 self._tell(share, share.used + share.amount, share.used + tokens)
             if back:
                 corrections.append(_correction(share, back))
-        if tokens and any(
-            share.limit.mode == "firm" for share in admission.shares
-        ):  # one that took none teaches nothing
+        is_firm = any(share.limit.mode == "firm" for share in admission.shares)
+        if is_firm and tokens:  # failures and the cache teach nothing
             self._learn(admission.kind, tokens)
         self._counters.correct(corrections)
 
