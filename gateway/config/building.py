@@ -64,10 +64,13 @@ def _provider(name: str, entry: dict[str, Any], mistakes: Mistakes) -> ProviderS
             mistakes.add(f": kind offline takes no {', '.join(sorted(idle))}")
         return ProviderSettings(name, kind, offline=OfflineSettings(**entry.get("answer", {})))
     vendor = VENDORS[kind]
-    api_key, base_url = entry.get("api_key"), entry.get("base_url")
+    base_url = entry.get("base_url")
+    keys = [key.strip() for key in entry.get("api_key", "").split(",")] if "api_key" in entry else []
+    if not all(keys) or len(set(keys)) != len(keys):
+        mistakes.add(".api_key: holds an empty key, or the same one twice")
     if not (base_url or vendor.base_url):
         mistakes.add(f": {kind} needs its base_url, since its address is the customer's own")
-    elif not (api_key or base_url or vendor.keyless):
+    elif not (keys or base_url or vendor.keyless):
         mistakes.add(f": {kind} needs an api_key")
     if "answer" in entry:
         mistakes.add(".answer: is for kind offline only")
@@ -80,11 +83,12 @@ def _provider(name: str, entry: dict[str, Any], mistakes: Mistakes) -> ProviderS
         name,
         kind,
         base_url=(base_url or vendor.base_url or "").rstrip("/"),
-        api_key=Secret(api_key) if api_key else None,
+        api_keys=tuple(Secret(key) for key in keys),
         timeouts=Timeouts(**entry.get("timeouts", {})),
         proxy=Secret(entry["proxy"]) if "proxy" in entry else None,
         ca_bundle=bundle,
         headers={header: Secret(value) for header, value in entry.get("headers", {}).items()},
+        max_in_flight=entry.get("max_in_flight"),
     )
 
 
@@ -92,11 +96,11 @@ def models(entries: Mapping[str, Any]) -> dict[str, ModelSettings]:
     """The names of `models:`."""
     return {
         name: ModelSettings(
-            targets=tuple(TargetSettings(**target) for target in entry["targets"]),
-            fallback=tuple(entry.get("fallback", ())),
-            price=entry.get("price"),
-            strict=entry.get("strict", False),
-            max_output_tokens=entry.get("max_output_tokens"),
+            **{
+                **{name: value for name, value in entry.items() if name not in schema.NOT_IN_FORCE_OF_MODEL},
+                "targets": tuple(TargetSettings(**target) for target in entry["targets"]),
+                "fallback": tuple(entry.get("fallback", ())),
+            }
         )
         for name, entry in entries.items()
     }

@@ -13,7 +13,17 @@ from marshmallow import ValidationError
 
 from gateway.config import building, environment, schema
 from gateway.config.secrets import Redactor, Secret
-from gateway.config.settings import KEEP_DAYS, SLOW_CLIENTS, ConfigError, Mistakes, ProviderSettings, Settings
+from gateway.config.settings import (
+    KEEP_DAYS,
+    SLOW_CLIENTS,
+    BreakerSettings,
+    ConfigError,
+    Mistakes,
+    OverloadSettings,
+    ProviderSettings,
+    RetrySettings,
+    Settings,
+)
 from gateway.config.yaml_file import read_yaml
 
 DEFAULT_FILE = "gateway.yaml"
@@ -85,6 +95,9 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         cache_ttl=content.get("cache", {}).get("ttl", 0) if values["cache_ttl"] is None else values["cache_ttl"],
         keep_days=content.get("ledger", {}).get("keep_days", KEEP_DAYS),
         help_url=content.get("help_url"),
+        retry=RetrySettings(**content.get("retry", {})),
+        breaker=BreakerSettings(**content.get("breaker", {})),
+        overload=OverloadSettings(**content.get("overload", {})),
         trusted_proxies=tuple(values["trusted_proxies"]),
         metrics_token=Secret(values["metrics_token"]) if values["metrics_token"] else None,
         key_file=None if environ.get("API_KEY") else dotenv.resolve(),
@@ -139,7 +152,6 @@ def _without_secrets(mistakes: Mistakes, referenced: set[str]) -> ConfigError:
 def _idle(variables: Mapping[str, str], content: Mapping[str, Any]) -> list[str]:
     """Warnings of what is set and does nothing yet."""
     idle = [name for name in environment.NOT_IN_FORCE if name in variables]
-    idle += [name for name in schema.NOT_IN_FORCE if name in content]
     idle += [
         f"models.{name}.{setting}"
         for name, model in content.get("models", {}).items()

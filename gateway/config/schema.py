@@ -24,8 +24,7 @@ DEAREST = 1_000_000  # USD per million tokens: a price typed per token or per ca
 PRICE_DECIMALS = 12
 
 # Settings that are documented for later versions: accepted, so that one file serves, and named at start.
-NOT_IN_FORCE = ("retry", "breaker")
-NOT_IN_FORCE_OF_MODEL = ("affinity", "on_unsupported")
+NOT_IN_FORCE_OF_MODEL = ("on_unsupported",)
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.IGNORECASE)
 _REFERENCE = r"^\$\{.+\}$"
@@ -134,7 +133,11 @@ class AnswerSchema(_Section):
 class ProviderSchema(_Section):
     kind = fields.String(required=True, validate=validate.OneOf([*VENDORS, OFFLINE]))
     base_url = fields.String(validate=_base_url)
-    api_key = fields.String(validate=[validate.Length(min=1), _header_value])
+    api_key = fields.String(
+        validate=[validate.Length(min=1), _header_value],
+        metadata={"description": "several, comma separated, are a pool that calls are spread over"},
+    )
+    max_in_flight = WholeNumber(validate=_count, metadata={"description": "calls at once of one worker"})
     timeouts = fields.Nested(TimeoutsSchema)
     proxy = fields.String(validate=_url)
     ca_bundle = fields.String()
@@ -164,7 +167,13 @@ class ModelSchema(_Section):
     fallback = fields.List(fields.String())
     price = fields.Nested(PriceSchema)
     max_output_tokens = WholeNumber(validate=_count)
-    affinity = fields.String(validate=validate.OneOf(["none", "session"]))
+    affinity = fields.String(
+        validate=validate.OneOf(["none", "session"]),
+        metadata={"description": "not given, conversations that clients name keep their target"},
+    )
+    retry_after_silence = fields.Boolean(
+        metadata={"description": "try again after a provider that was silent to its deadline and may bill the call"}
+    )
     on_unsupported = fields.String(validate=validate.OneOf(["drop", "refuse"]))
     strict = fields.Boolean()
 
@@ -180,13 +189,37 @@ class LedgerSchema(_Section):
 
 
 class RetrySchema(_Section):
-    attempts = WholeNumber(validate=validate.Range(min=1, max=5))
-    budget_percent = WholeNumber(validate=validate.Range(min=0, max=100))
+    attempts = WholeNumber(
+        validate=validate.Range(min=1, max=3), metadata={"description": "at one target; 5 of a request in all"}
+    )
+    budget_percent = WholeNumber(
+        validate=validate.Range(min=0, max=100), metadata={"description": "of requests, which may be tried again"}
+    )
 
 
 class BreakerSchema(_Section):
-    failures = WholeNumber(validate=_count)
-    open_seconds = fields.Float(validate=_seconds)
+    failures = WholeNumber(validate=_count, metadata={"description": "in a row"})
+    open_seconds = fields.Float(
+        validate=validate.Range(min=0, min_inclusive=False, max=30),
+        metadata={"description": "doubles to 30 while probes fail"},
+    )
+
+
+class OverloadSchema(_Section):
+    """What one worker takes on."""
+
+    max_in_flight = WholeNumber(validate=_count, metadata={"description": "requests to models at once"})
+    max_queue = WholeNumber(
+        validate=validate.Range(min=0),
+        metadata={"description": "requests that wait; a tenth of max_in_flight if not set"},
+    )
+    queue_seconds = fields.Float(
+        validate=validate.Range(min=0, max=600), metadata={"description": "how long they wait"}
+    )
+    limit_wait_seconds = fields.Float(
+        validate=validate.Range(min=0, max=600),
+        metadata={"description": "how long a request waits for a limit that has no room, instead of 429"},
+    )
 
 
 class FileSchema(_Section):
@@ -206,6 +239,7 @@ class FileSchema(_Section):
     )
     retry = fields.Nested(RetrySchema)
     breaker = fields.Nested(BreakerSchema)
+    overload = fields.Nested(OverloadSchema)
 
 
 def mistake_lines(errors: Any, path: str = "", named: bool = False) -> Iterator[str]:

@@ -85,23 +85,29 @@ class OfflineSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """One provider. `base_url` has no trailing slash and is empty for `offline`."""
+    """One provider.
+
+    Attributes:
+        base_url: without a trailing slash; empty for `offline`.
+        api_keys: one, none, or several that calls are spread over.
+        max_in_flight: calls at once of one worker; None for as many as it has.
+    """
 
     name: str
     kind: str
     base_url: str = ""
-    api_key: Secret | None = None
+    api_keys: tuple[Secret, ...] = ()
     timeouts: Timeouts = Timeouts()
     proxy: Secret | None = None
     ca_bundle: str | None = None
     headers: Mapping[str, Secret] = field(default_factory=dict)
     offline: OfflineSettings = OfflineSettings()
+    max_in_flight: int | None = None
 
     def secrets(self) -> list[Secret]:
-        """What must not be told: the key, the proxy's credentials, and headers long enough to be a credential."""
+        """What must not be told: the keys, the proxy's credentials, and headers long enough to be a credential."""
         found = [value for value in self.headers.values() if len(value.reveal()) >= SHORTEST_CREDENTIAL]
-        if self.api_key:
-            found.append(self.api_key)
+        found += self.api_keys
         if self.proxy:
             credentials = unquote(urlsplit(self.proxy.reveal()).netloc.rpartition("@")[0])
             found += [Secret(credentials), Secret(credentials.partition(":")[2])]
@@ -118,15 +124,68 @@ class TargetSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A name that clients ask for. `price` is USD per million tokens by kind of token, or None for the catalogue's;
-    `strict` refuses fields of a request that its dialect does not document; `max_output_tokens` is the longest answer
-    where a hard limit bears on a call."""
+    """A name that clients ask for.
+
+    Attributes:
+        fallback: models tried after its own targets.
+        price: USD per million tokens by kind of token, or None for the catalogue's.
+        strict: fields of a request that its dialect does not document are refused.
+        max_output_tokens: the longest answer where a hard limit bears on a call.
+        affinity: "session": a conversation keeps its target, and is known by how its prompt begins where the client
+            does not name it; "none": no conversation does; None: those do that the client names.
+        retry_after_silence: another attempt follows one that was silent to its deadline, and may have been billed.
+    """
 
     targets: tuple[TargetSettings, ...]
     fallback: tuple[str, ...] = ()
     price: Mapping[str, Decimal] | None = None
     strict: bool = False
     max_output_tokens: int | None = None
+    affinity: str | None = None
+    retry_after_silence: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """Attempts at the same target.
+
+    Attributes:
+        attempts: at most, the first one included.
+        budget_percent: of all requests; so many may be retries, over all workers.
+    """
+
+    attempts: int = 3
+    budget_percent: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """When a target is left alone.
+
+    Attributes:
+        failures: in a row, after which it is.
+        open_seconds: how long, at first.
+    """
+
+    failures: int = 5
+    open_seconds: float = 2
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadSettings:
+    """How much a worker takes on.
+
+    Attributes:
+        max_in_flight: requests to models at once.
+        max_queue: requests that wait for one of these to end; None is a tenth of them.
+        queue_seconds: how long they wait.
+        limit_wait_seconds: how long a request waits for a limit that has no room, instead of 429.
+    """
+
+    max_in_flight: int = 4000
+    max_queue: int | None = None
+    queue_seconds: float = 5
+    limit_wait_seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +240,9 @@ class Settings:
     graceful_timeout: int
     drain_delay: int
     hint: bool
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    overload: OverloadSettings = OverloadSettings()
     key_file: Path | None = None
     sources: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -123,8 +123,8 @@ class Transport:
         proxy = settings.proxy.reveal() if settings.proxy else None
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "llm-gateway"}
-        if settings.api_key:
-            headers["authorization"] = f"Bearer {settings.api_key.reveal()}"
+        if settings.api_keys:
+            headers["authorization"] = f"Bearer {settings.api_keys[0].reveal()}"
         headers |= {name.lower(): value.reveal() for name, value in settings.headers.items()}
         addresses = {path: settings.base_url + path for path in paths}
         self._templates = {

@@ -59,8 +59,7 @@ def test_the_whole_example_file_is_understood(make_settings: MakeSettings) -> No
     assert settings.default_model == "fast"
     assert list(settings.providers) == ["openai", "local", "claude", "gemini", "offline", "anthropic"]
     openai = settings.providers["openai"]
-    assert openai.api_key is not None
-    assert openai.api_key.reveal() == "sk-a#b: {c}", "a secret's characters change nothing in the file"
+    assert [key.reveal() for key in openai.api_keys] == ["sk-a#b: {c}"], "its characters change nothing in the file"
     assert openai.timeouts.total == 600
     assert [target.weight for target in settings.models["fast"].targets] == [3, 1]
     assert settings.cache_ttl == 300
@@ -75,8 +74,9 @@ def test_settings_without_effect_in_this_version_are_named(make_settings: MakeSe
     settings = make_settings(EXAMPLE, ADMIN_KEY="x", **KEYS)
     named = {warning.partition(" is set,")[0] for warning in settings.warnings if " is set," in warning}
     assert named == {
-        "ADMIN_KEY", "retry", "breaker", "models.fast.affinity", "models.fast.on_unsupported",
-    }  # fmt: skip
+        "ADMIN_KEY",
+        "models.fast.on_unsupported",
+    }
 
 
 def test_the_environment_wins_over_dotenv_and_over_the_file(make_settings: MakeSettings, tmp_path: Path) -> None:
@@ -86,19 +86,31 @@ def test_the_environment_wins_over_dotenv_and_over_the_file(make_settings: MakeS
         PORT="2222",
         MODEL_NAME="",
     )
-    key = settings.providers["openai"].api_key
     assert settings.port == 2222
     assert settings.default_model == "offline/dotenv"
-    assert key is not None
-    assert key.reveal() == "from-dotenv"
+    assert [key.reveal() for key in settings.providers["openai"].api_keys] == ["from-dotenv"]
 
 
 def test_a_reference_to_a_file_reads_it_without_its_last_newline(make_settings: MakeSettings, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("s3cret\n")
     settings = make_settings(f"providers: {{p: {{kind: openai, api_key: '${{file:{tmp_path}/key}}'}}}}")
-    key = settings.providers["p"].api_key
-    assert key is not None
-    assert key.reveal() == "s3cret"
+    assert [key.reveal() for key in settings.providers["p"].api_keys] == ["s3cret"]
+
+
+def test_several_keys_of_a_provider_are_separated_by_commas(make_settings: MakeSettings) -> None:
+    settings = make_settings("providers: {p: {kind: openai, api_key: 'sk-1, ${B}'}}", B="sk-2,sk-3")
+    assert [key.reveal() for key in settings.providers["p"].api_keys] == ["sk-1", "sk-2", "sk-3"]
+
+
+def test_what_the_file_says_of_failures_and_overload_is_in_force(make_settings: MakeSettings) -> None:
+    settings = make_settings(
+        "retry: {budget_percent: 20}\nbreaker: {failures: 3}\noverload: {max_in_flight: 50}\n"
+        "models: {m: {targets: [{provider: offline, model: echo}], affinity: none, retry_after_silence: true}}"
+    )
+    assert (settings.retry.attempts, settings.retry.budget_percent) == (3, 20)
+    assert (settings.breaker.failures, settings.breaker.open_seconds) == (3, 2)
+    assert (settings.overload.max_in_flight, settings.overload.limit_wait_seconds) == (50, 0)
+    assert (settings.models["m"].affinity, settings.models["m"].retry_after_silence) == ("none", True)
 
 
 @pytest.mark.parametrize("mark", ["\ue000999\ue001", "\\uE000999\\uE001", "\ue000" + "9" * 5000 + "\ue001"])
@@ -173,7 +185,7 @@ def test_no_default_model_at_all_gets_one_line(make_settings: MakeSettings) -> N
         ("a: [", "line 1, column 5: not valid YAML: expected the node content, but found '<stream end>'"),
         ("models: {}\nmodels: {}", 'line 2, column 1: not valid YAML: found duplicate key "models"'),
         ("- 1", "top level: must be a mapping with names such as 'providers' and 'models'"),
-        ("modles: {}", "modles: unknown; known here: default_model, providers, models, cache, ledger, help_url, retry, breaker"),
+        ("modles: {}", "modles: unknown; known here: default_model, providers, models, cache, ledger, help_url, retry, breaker, overload"),
         ("providers: {a b: {kind: offline}}", "providers.a b: a provider's name holds letters, digits, '_', '.' and '-'"),
         ("providers: {p: {}}", "providers.p.kind: is required"),
         ("providers: {p: {kind: openai, api_key: ${NOPE}}}", "providers.p.api_key: the variable NOPE is not set"),
@@ -184,6 +196,7 @@ def test_no_default_model_at_all_gets_one_line(make_settings: MakeSettings) -> N
             "providers.p.api_key: the file of ${file:/nowhere/key} cannot be read: No such file or directory",
         ),
         ("providers: {p: {kind: openai}}", "providers.p: openai needs an api_key"),
+        ("providers: {p: {kind: openai, api_key: 'a,a'}}", "providers.p.api_key: holds an empty key, or the same one twice"),
         ("providers: {p: {kind: offline, base_url: http://x}}", "providers.p: kind offline takes no base_url"),
         ("providers: {p: {kind: ollama, answer: {tokens: 3}}}", "providers.p.answer: is for kind offline only"),
         ("providers: {p: {kind: ollama, ca_bundle: /nowhere}}", "providers.p.ca_bundle: there is no readable file of PEM certificates at '/nowhere'"),

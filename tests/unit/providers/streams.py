@@ -34,7 +34,7 @@ def chunked(*parts: bytes) -> bytes:
 
 def provider(upstream: Upstream, kind: str = "openai", **timeouts: float) -> OpenAIProvider:
     return OpenAIProvider(
-        ProviderSettings("up", kind, upstream.base_url, Secret("sk-secret-1"), timeouts=Timeouts(**timeouts))
+        ProviderSettings("up", kind, upstream.base_url, (Secret("sk-secret-1"),), timeouts=Timeouts(**timeouts))
     )
 
 

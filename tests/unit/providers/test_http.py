@@ -18,7 +18,7 @@ from tests.unit.providers.calls import HEAD, PATH, failure_after, transport, wit
 
 def test_a_call_arrives_whole_with_its_headers_and_credential(upstream: Upstream) -> None:
     upstream.script = answers(b"{}", headers={"x-request-id": "up-1"})
-    sender = transport(upstream.base_url, api_key=Secret("sk-1"), headers={"X-Team": Secret("search")})
+    sender = transport(upstream.base_url, api_keys=(Secret("sk-1"),), headers={"X-Team": Secret("search")})
     reply = sender.send(PATH, b'{"a": 1}', {"x-request-id": "call-1"}, within())
     assert (reply.status, reply.headers["X-Request-Id"], reply.read()) == (200, "up-1", b"{}")
     request = upstream.received[0]

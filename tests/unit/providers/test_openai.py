@@ -28,7 +28,7 @@ def provider(upstream: Upstream, kind: str = "openai", total: float = 5) -> Open
             "up",
             kind,
             upstream.base_url,
-            Secret("sk-secret-1"),
+            (Secret("sk-secret-1"),),
             timeouts=Timeouts(total=total),
             headers={"x-token": Secret("header-credential-1"), "x-team": Secret("platform")},
         )
