@@ -24,13 +24,18 @@ attempt at the same target or the next one can help; the message is written for 
     ├── LedgerUnavailable        503 ledger_unavailable
     ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
     ├── UpstreamError            502 upstream_error
-    │   ├── ProviderFailed       502 it said so itself, with a 5xx or a 429
-    │   ├── CredentialRefused    502 the gateway's own, which only its operator can mend
+    │   ├── ProviderFailed       502 it said so itself, with a 5xx
+    │   ├── CredentialRested     502 the gateway's own, which is left alone for a while
+    │   │   ├── ProviderBusy     502 429: called too often
+    │   │   ├── QuotaSpent       502 402, or 429 for what is spent
+    │   │   └── CredentialRefused      502 401 and 403, which only the operator can mend
     │   ├── AnswerTooLarge       502 more than the gateway takes; bought all the same
     │   ├── UpstreamUnreachable  502 not connected: nothing was sent
-    │   └── StaleConnection      502 a kept-alive connection ended before one byte of response
+    │   └── ConnectionBroke      502 before the response's headers were there
+    │       └── StaleConnection  502 a kept-alive connection ended before one byte of response
     ├── UpstreamTimeout          504 upstream_timeout
     │   └── ConnectTimeout       504 not connected in time: nothing was sent
+    ├── NoProviderAvailable      503 no_provider_available: all are left alone, or have no room
     ├── ClientLeft               499 client_left: nobody is told
     └── CutOff                   503 cut_off: by a stop that could not wait longer
 """
@@ -67,11 +72,16 @@ from gateway.errors.requests import (
 from gateway.errors.upstream import (
     AnswerTooLarge,
     ClientLeft,
+    ConnectionBroke,
     ConnectTimeout,
     CredentialRefused,
+    CredentialRested,
     CutOff,
+    NoProviderAvailable,
+    ProviderBusy,
     ProviderFailed,
     ProviderRefused,
+    QuotaSpent,
     StaleConnection,
     UpstreamError,
     UpstreamTimeout,
@@ -83,7 +93,9 @@ __all__ = [
     "BudgetHeld",
     "ClientLeft",
     "ConnectTimeout",
+    "ConnectionBroke",
     "CredentialRefused",
+    "CredentialRested",
     "CutOff",
     "GatewayError",
     "HeadersTooLarge",
@@ -95,9 +107,12 @@ __all__ = [
     "MethodNotAllowed",
     "ModelNotAllowed",
     "ModelNotFound",
+    "NoProviderAvailable",
     "NotFound",
+    "ProviderBusy",
     "ProviderFailed",
     "ProviderRefused",
+    "QuotaSpent",
     "RateLimited",
     "RequestTimeout",
     "RequestTooLarge",

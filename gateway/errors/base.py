@@ -19,6 +19,8 @@ class GatewayError(Exception):
         client_may_retry: whether a retry may help, where that differs from the class's.
 
     Attributes:
+        retryable: another target may answer.
+        transient: this one may, in a moment.
         may_be_billed: of a provider's failure: it may have done the work, and nobody knows how much.
         upstream_request_id: the provider's own id of the call that failed.
     """
@@ -28,6 +30,7 @@ class GatewayError(Exception):
     other_codes: tuple[str, ...] = ()  # of a class that serves several
     type = "server_error"
     retryable = False
+    transient = False
     may_be_billed = False
     client_may_retry: bool | None = None  # None leaves it to the client, which goes by the status
     upstream_request_id: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway.errors.base import GatewayError
 
 
@@ -32,11 +34,40 @@ class UpstreamError(GatewayError):
 
 
 class ProviderFailed(UpstreamError):
+    """The provider's own status says so.
+
+    Args:
+        transient: whether the status is one that passes.
+    """
+
     may_be_billed = False
 
+    def __init__(self, message: str, *, transient: bool = False, **others: Any) -> None:
+        super().__init__(message, **others)
+        self.transient = transient
 
-class CredentialRefused(UpstreamError):
+
+class CredentialRested(UpstreamError):
+    """The credential that was used cannot be for a while; another one of the provider's may.
+
+    Attributes:
+        rest: seconds for which it is left alone, unless the provider says how many.
+    """
+
     may_be_billed = False
+    rest = 60.0
+
+
+class ProviderBusy(CredentialRested):
+    transient = True
+    rest = 5.0
+
+
+class QuotaSpent(CredentialRested):
+    pass
+
+
+class CredentialRefused(CredentialRested):
     client_may_retry: bool | None = False
 
 
@@ -49,9 +80,14 @@ class AnswerTooLarge(UpstreamError):
 
 class UpstreamUnreachable(UpstreamError):
     may_be_billed = False
+    transient = True
 
 
-class StaleConnection(UpstreamError):
+class ConnectionBroke(UpstreamError):
+    transient = True
+
+
+class StaleConnection(ConnectionBroke):
     pass
 
 
@@ -67,7 +103,13 @@ class UpstreamTimeout(GatewayError):
 class ConnectTimeout(UpstreamTimeout):
     may_be_billed = False
     retryable = True
+    transient = True
     client_may_retry = None
+
+
+class NoProviderAvailable(GatewayError):
+    status = 503
+    code = "no_provider_available"
 
 
 class ClientLeft(GatewayError):

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 import orjson
 
-from gateway.errors import CredentialRefused, GatewayError, ProviderFailed, ProviderRefused, UpstreamTimeout
+from gateway.errors import (
+    CredentialRefused,
+    GatewayError,
+    ProviderBusy,
+    ProviderFailed,
+    ProviderRefused,
+    QuotaSpent,
+    UpstreamTimeout,
+)
 from gateway.model import Completion, ModelRequest
 
 LONGEST_RETRY_AFTER = 60  # seconds of a provider's Retry-After that are handed on
+_SPENT = re.compile("insufficient|billing|balance|credit|spend")  # in the code of a 429 that no waiting helps against
 TICK = 2.5  # seconds without an event after which a stream says so
 
 
@@ -28,6 +39,7 @@ class Call:
         deadline: monotonic seconds at which the client stops waiting, or None.
         client: the client's connection, watched while a provider is silent; None where there is none.
         cap: the most tokens that a choice of the answer may take, whatever the request says; None leaves it as asked.
+        key: which of the provider's credentials to show.
     """
 
     id: str
@@ -35,6 +47,7 @@ class Call:
     deadline: float | None = None
     client: socket.socket | None = None
     cap: int | None = None
+    key: int = 0
 
     @property
     def expired(self) -> bool:
@@ -131,8 +144,12 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
         return CredentialRefused(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
     if status == 408:
         return UpstreamTimeout(f"The provider {provider!r} gave up waiting.", detail=detail)
-    seconds = _seconds(retry_after)
-    return ProviderFailed(f"The provider {provider!r} answered {status}.", retry_after=seconds, detail=detail)
+    message, seconds = f"The provider {provider!r} answered {status}.", _seconds(retry_after)
+    if status == 402 or (status == 429 and _SPENT.search(error_code(body) or "")):
+        return QuotaSpent(message, retry_after=seconds, detail=detail)
+    if status == 429:
+        return ProviderBusy(message, retry_after=seconds, detail=detail)
+    return ProviderFailed(message, transient=status >= 500, retry_after=seconds, detail=detail)
 
 
 def _is_json(body: bytes) -> bool:
@@ -154,6 +171,14 @@ def error_code(body: bytes) -> str | None:
 
 
 def _seconds(retry_after: str | None) -> int | None:
-    if retry_after is None or not re.fullmatch(r"\d{1,9}", retry_after.strip()):
+    """A Retry-After (RFC 9110, section 10.2.3): seconds, or a date."""
+    if retry_after is None:
         return None
-    return min(max(1, int(retry_after)), LONGEST_RETRY_AFTER)
+    if re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
+        seconds = int(retry_after)
+    else:
+        try:
+            seconds = math.ceil(parsedate_to_datetime(retry_after).timestamp() - time.time())
+        except (ValueError, OverflowError):
+            return None
+    return min(max(1, seconds), LONGEST_RETRY_AFTER)

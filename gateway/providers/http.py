@@ -20,6 +20,7 @@ from gateway.config.settings import ProviderSettings
 from gateway.errors import (
     AnswerTooLarge,
     ClientLeft,
+    ConnectionBroke,
     ConnectTimeout,
     GatewayError,
     StaleConnection,
@@ -123,9 +124,9 @@ class Transport:
         proxy = settings.proxy.reveal() if settings.proxy else None
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "llm-gateway"}
-        if settings.api_keys:
-            headers["authorization"] = f"Bearer {settings.api_keys[0].reveal()}"
-        headers |= {name.lower(): value.reveal() for name, value in settings.headers.items()}
+        own = {name.lower(): value.reveal() for name, value in settings.headers.items()}
+        headers |= own
+        self._credentials = [{"authorization": f"Bearer {key.reveal()}", **own} for key in settings.api_keys] or [{}]
         addresses = {path: settings.base_url + path for path in paths}
         self._templates = {
             path: requests.Request("POST", address, headers=headers).prepare() for path, address in addresses.items()
@@ -137,6 +138,7 @@ class Transport:
         body: bytes | None,
         headers: Mapping[str, str],
         deadlines: Deadlines,
+        key: int = 0,
     ) -> Reply:
         """Send a request and return as soon as the response's headers are there.
 
@@ -145,17 +147,19 @@ class Transport:
             body: of a POST; None for a GET.
             headers: beside those of every call.
             deadlines: how long it may take.
+            key: which of the provider's credentials to show.
 
         Raises:
             StaleConnection: a kept-alive connection turned out to be closed; nothing was answered.
             UpstreamUnreachable: no connection came about.
             ConnectTimeout, UpstreamTimeout: a deadline passed, before or after the connection.
-            UpstreamError: the connection broke, or what came is not HTTP.
+            ConnectionBroke: so it did.
+            UpstreamError: what came is not HTTP.
             ClientLeft: nobody waits for an answer any more.
         """
         prepared = self._templates[path].copy()
         prepared.method = "GET" if body is None else "POST"
-        prepared.headers.update(headers)
+        prepared.headers.update({**self._credentials[key], **headers})
         prepared.headers["content-length"] = str(len(body or b""))
         prepared.body = body
         left = max(0.001, deadlines.left)
@@ -190,7 +194,8 @@ class Transport:
             return StaleConnection(f"The provider {self._provider!r} closed the connection.", detail=detail)
         if isinstance(error, requests.exceptions.SSLError | requests.exceptions.ProxyError):
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
-        return UpstreamError(f"The connection to the provider {self._provider!r} broke.", detail=detail)
+        kind = ConnectionBroke if any(isinstance(cause, ConnectionError) for cause in causes) else UpstreamError
+        return kind(f"The connection to the provider {self._provider!r} broke.", detail=detail)
 
 
 def _timeout(provider: str, detail: str) -> UpstreamTimeout:

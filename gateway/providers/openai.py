@@ -24,6 +24,7 @@ from gateway.errors import (
 )
 from gateway.model import Completion, ModelRequest, Operation
 from gateway.providers.base import TICK, Call, Report, Stream, error_code, failure
+from gateway.providers.checking import MODELS, check
 from gateway.providers.connection import MAX_STREAM_BYTES, Deadlines
 from gateway.providers.http import Reply, Transport, too_large
 from gateway.wire import openai, sse
@@ -45,11 +46,8 @@ _PATHS: dict[Operation, str] = {
     "completions": "/completions",
     "embeddings": "/embeddings",
 }
-_MODELS = "/models"
 _DONE = b"[DONE]"
 _ERROR = re.compile(rb"(?:event: ?)?error(?::|$)", re.MULTILINE)  # an event of this name, or llama.cpp's own field
-
-CHECK_SECONDS = 10
 _LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on, framing included
 _LAST_BYTES = 0.02  # seconds for the end of a body after its last event, so that the connection can be kept
 
@@ -65,18 +63,12 @@ class OpenAIProvider:
         self.name = settings.name
         self._vendor = VENDORS[settings.kind]
         self._timeouts = settings.timeouts
+        self._keys = max(1, len(settings.api_keys))
         self._redactor = Redactor(settings.secrets())
-        self._transport = Transport(settings, *_PATHS.values(), _MODELS)
+        self._transport = Transport(settings, *_PATHS.values(), MODELS)
 
     def check(self, models: Collection[str]) -> Report:
-        deadlines = Deadlines(self._timeouts.connect, time.monotonic() + CHECK_SECONDS)
-        reply = self._transport.send(_MODELS, None, {}, deadlines)
-        body = reply.read()
-        if reply.status == 404:
-            return Report("answers, but has no list of models; if calls fail too, its base_url may lack '/v1'")
-        if not 200 <= reply.status < 300:
-            raise failure(self.name, reply.status, body)
-        return Report("answers", _listed(body))
+        return check(self._transport, self.name, self._timeouts.connect, self._keys)
 
     def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
         return self._whole(request, self._send(request, model, call))
@@ -117,7 +109,7 @@ class OpenAIProvider:
         if request.stream:
             headers["accept"] = sse.MEDIA_TYPE
         reply = self._transport.send(
-            _PATHS[request.operation], self._body(request, model, call.cap), headers, deadlines
+            _PATHS[request.operation], self._body(request, model, call.cap), headers, deadlines, call.key
         )
         if not 200 <= reply.status < 300:
             raise self._failure(reply)
@@ -283,13 +275,3 @@ def _not_understood(provider: str) -> UpstreamError:
 
 def _broke_off(provider: str, detail: str | None) -> UpstreamError:
     return UpstreamError(f"The provider {provider!r} broke off its answer.", detail=detail)
-
-
-def _listed(body: bytes) -> frozenset[str] | None:
-    """The ids in a list of models, which Together sends without the object around it."""
-    try:
-        answer = orjson.loads(body)
-        entries = answer["data"] if isinstance(answer, dict) else answer
-        return frozenset(entry["id"] for entry in entries)
-    except (orjson.JSONDecodeError, LookupError, TypeError):
-        return None

@@ -1,8 +1,7 @@
-"""Which targets answer for a model's name, and in which order they are tried."""
+"""Which targets answer for a model's name."""
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,12 +9,12 @@ from typing import Protocol
 
 from gateway.config.schema import OFFLINE
 from gateway.config.secrets import Redactor
-from gateway.config.settings import ConfigError, ModelSettings, Settings, TargetSettings
+from gateway.config.settings import ConfigError, ModelSettings, Settings
 from gateway.config.vendors import VENDORS
 from gateway.errors import ModelNotFound
 from gateway.model import Target
 
-MOST_ATTEMPTS = 5  # of one request, over all its targets
+_DIRECT = ModelSettings(targets=())
 _NAME = re.compile(r"[!-~]{1,256}")  # goes into headers and logs, and no vendor names a model otherwise
 
 
@@ -32,11 +31,15 @@ class Candidate:
     Attributes:
         alias: the name under `models:`; None where the client named the target itself.
         names: all names that limits of this call's model may have: as resolved, and of the fallback that it is.
+        tier: those of a lower one come first.
+        weight: how often it leads its tier.
     """
 
     target: Target
     alias: str | None = None
     names: tuple[str, ...] = ()
+    tier: int = 0
+    weight: int = 1
 
     def __str__(self) -> str:
         return f"{self.alias or ''} {self.target}"  # no name holds a space
@@ -58,7 +61,6 @@ class Router:
         self._unconfigured = settings.unconfigured
         self._catalogue = catalogue
         self._redactor = Redactor(settings.secrets)
-        self._random = random.Random()  # noqa: S311 - spreads load, guards nothing
 
     def check(self) -> None:
         """Raise ConfigError unless the default model exists."""
@@ -73,7 +75,7 @@ class Router:
             raise ConfigError([self._redactor.text(line)]) from None
 
     def candidates(self, name: str | None) -> list[Candidate]:
-        """The targets for `name`, best first: its own by priority and weight, then its fallback models'.
+        """The targets for `name`: its own by priority, then its fallback models'.
 
         Args:
             name: what the client asked for; None is the default model.
@@ -89,8 +91,15 @@ class Router:
         for other in model.fallback:
             fallback = self._models.get(other)
             others = list(self._of_model(other, fallback)) if fallback else [self._direct(other)]
-            found += [replace(candidate, names=(name, *candidate.names)) for candidate in others]
+            later = found[-1].tier + 1
+            found += [
+                replace(candidate, names=(name, *candidate.names), tier=later + candidate.tier) for candidate in others
+            ]
         return found
+
+    def settings(self, name: str | None) -> ModelSettings:
+        """How calls of `name` are made, whether it is one of `models:` or not."""
+        return self._models.get(name or self._default, _DIRECT)
 
     def asked_for(self, name: str | None) -> tuple[str, ...]:
         """The names under which a key may be allowed what asks for `name`, whether there is such a model or not."""
@@ -102,25 +111,15 @@ class Router:
         same = bare not in self._models and self._found(bare) == target
         return name, str(target), *([bare] if same else [])
 
-    def strict(self, name: str | None) -> bool:
-        """Whether requests for `name` may only have fields that their dialect documents."""
-        model = self._models.get(name or self._default)
-        return model is not None and model.strict
-
     def names(self) -> list[str]:
         """The models that clients are told of: the file's, the default, and the built-in one where it is there."""
         offline = [f"{name}/echo" for name, provider in self._providers.items() if provider.kind == OFFLINE]
         return list(dict.fromkeys([*self._models, self._default, *offline]))
 
     def _of_model(self, name: str, model: ModelSettings) -> Iterator[Candidate]:
-        for priority in sorted({target.priority for target in model.targets}):
-            tier = [target for target in model.targets if target.priority == priority]
-            for target in self._shuffled(tier):
-                yield Candidate(Target(target.provider, target.model), name, (name,))
-
-    def _shuffled(self, targets: list[TargetSettings]) -> list[TargetSettings]:
-        """A random order in which each target leads as often as its weight says (Efraimidis and Spirakis, 2006)."""
-        return sorted(targets, key=lambda target: self._random.random() ** (1 / target.weight), reverse=True)
+        for target in sorted(model.targets, key=lambda target: target.priority):
+            of_provider = Target(target.provider, target.model)
+            yield Candidate(of_provider, name, (name,), target.priority, target.weight)
 
     def _direct(self, name: str) -> Candidate:
         """A target that the client names itself, with or without its provider."""

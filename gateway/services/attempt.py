@@ -7,52 +7,61 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout
+from gateway.errors import GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
 from gateway.model import Answer, Completion
 from gateway.providers.base import Call, Provider
-from gateway.routing.router import Candidate
+from gateway.routing.targets import Targets
 from gateway.services.books import Books, Entry
 from gateway.services.exchange import Exchange
+from gateway.services.route import Step
 from gateway.telemetry.logs import log_failed_attempt
 
 T = TypeVar("T")
 
 
 class Attempt:
-    """A call of `candidate`'s provider. It is held, sent and closed, each once, in this order.
+    """A call of a provider. It is held, sent and closed, each once, in this order.
 
     Args:
         books: where it is written down.
+        targets: where its place is given back.
         exchange: the request that it is made for.
-        candidate: who is to answer.
+        step: who is to answer.
         call_id: the request's, ours.
         number: 1 for the first attempt of a request.
     """
 
-    def __init__(self, books: Books, exchange: Exchange, candidate: Candidate, call_id: str, number: int) -> None:
+    def __init__(
+        self, books: Books, targets: Targets, exchange: Exchange, step: Step, call_id: str, number: int
+    ) -> None:
         self._books = books
+        self._targets = targets
         self._exchange = exchange
-        self._candidate = candidate
-        self._entry = Entry(call_id, number, candidate)
-        self._call = Call(call_id, number, exchange.deadline, exchange.client)
+        self._step = step
+        self._target = step.candidate.target
+        self._entry = Entry(call_id, number, step.candidate)
+        self._call = Call(call_id, number, exchange.deadline, exchange.client, key=step.place.key)
         self._sent = self._counted = time.monotonic()
 
     def hold(self) -> None:
         """Hold what it may cost. Raises what `Books.hold` does."""
-        target, record = self._candidate.target, self._exchange.record
-        record.model, record.provider = target.model, target.provider
-        self._books.hold(self._exchange, self._entry)
+        record = self._exchange.record
+        record.model, record.provider = self._target.model, self._target.provider
+        try:
+            self._books.hold(self._exchange, self._entry)
+        except BaseException:
+            self._targets.leave(self._step.place, None, told=False)
+            raise
         record.attempts = self._entry.number
         self._call = replace(self._call, cap=self._entry.bound.cap)
         self._sent = self._counted = time.monotonic()
 
     def send(self, provider: Provider, send: Callable[..., T]) -> T:
         """Have `provider` answer by `send`, one of its methods. A failure ends the attempt and is raised."""
-        target, record = self._candidate.target, self._exchange.record
         try:
-            return send(provider, self._exchange.request, target.model, self._call)
+            return send(provider, self._exchange.request, self._target.model, self._call)
         except GatewayError as error:
-            record.upstream_request_id = error.upstream_request_id
+            self._exchange.record.upstream_request_id = error.upstream_request_id
             self._lose(error, error.may_be_billed)
             raise
         except BaseException:
@@ -85,14 +94,14 @@ class Attempt:
 
     def _end(self, error: GatewayError | None) -> None:
         self._count_time()
-        target, outcome = self._candidate.target, error.code if error else "success"
-        self._books.metrics.attempt(target.provider, target.model, outcome, time.monotonic() - self._sent)
-        if error is None:
-            self._books.health.provider(target.provider, "ok")
-        elif isinstance(error, UpstreamError | UpstreamTimeout):
+        outcome, seconds = error.code if error else "success", time.monotonic() - self._sent
+        self._books.metrics.attempt(self._target.provider, self._target.model, outcome, seconds)
+        failed = isinstance(error, UpstreamError | UpstreamTimeout)
+        if error and failed:
             log_failed_attempt(self._exchange.record, error.code, error.detail)
-            if not self._call.expired:  # a client's own deadline says nothing about the provider
-                self._books.health.provider(target.provider, "down")
+        answered = error is None or isinstance(error, ProviderRefused)
+        # a client's own deadline says nothing about the provider
+        self._targets.leave(self._step.place, error, told=answered or (failed and not self._call.expired))
 
     def _count_time(self) -> None:
         """Take the time since the last look as spent on the provider."""

@@ -18,7 +18,6 @@ from gateway.policy.limits import Limit
 from gateway.policy.subjects import Payer
 from gateway.routing.router import Candidate
 from gateway.services.exchange import Exchange
-from gateway.services.health import Health
 from gateway.services.holds import Hold, Holds
 from gateway.telemetry.logs import log_overrun, log_suspect_usage, log_unsettled
 from gateway.telemetry.metrics import Metrics
@@ -59,7 +58,6 @@ class Books:
         costs: knows prices.
         tokens: counts where a provider does not.
         metrics: counts attempts.
-        health: is told how each provider's latest call ended.
         keep_prompts: record prompts and answers for the log.
     """
 
@@ -69,7 +67,6 @@ class Books:
     costs: Costs
     tokens: TokenCounter
     metrics: Metrics
-    health: Health
     keep_prompts: bool
 
     def hold(self, exchange: Exchange, entry: Entry) -> None:

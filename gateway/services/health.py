@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from gateway import draining
 from gateway.model import State, Status
 
@@ -11,14 +13,12 @@ class Health:
 
     Args:
         checks: what is known at start, by name.
+        providers: says how each of them fares.
     """
 
-    def __init__(self, checks: dict[str, State]) -> None:
+    def __init__(self, checks: dict[str, State], providers: Callable[[], Mapping[str, State]] = dict) -> None:
         self._checks = checks
-
-    def provider(self, name: str, state: State) -> None:
-        """Remember how the latest call to a provider ended."""
-        self._checks[f"provider:{name}"] = state
+        self._providers = providers
 
     def cache(self, works: bool) -> None:
         """Remember how the cache was found."""
@@ -34,7 +34,7 @@ class Health:
 
     def report(self) -> tuple[Status, dict[str, State]]:
         """The overall status, and the state of each dependency."""
-        checks = dict(self._checks)
+        checks = self._checks | {f"provider:{name}": state for name, state in self._providers().items()}
         if draining.begun():
             return "draining", checks
         if checks.get("ledger") == "down":

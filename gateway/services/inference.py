@@ -8,14 +8,15 @@ from typing import TypeVar
 
 from gateway.cache.responses import ResponseCache, Slot
 from gateway.concurrency import Task
-from gateway.errors import GatewayError, InvalidField, ModelNotAllowed, StaleConnection
+from gateway.errors import GatewayError, InvalidField, ModelNotAllowed
 from gateway.model import Answer, Completion
 from gateway.providers.base import Provider
-from gateway.routing.router import MOST_ATTEMPTS, Candidate, Router
+from gateway.routing.router import Candidate, Router
 from gateway.services.attempt import Attempt
 from gateway.services.books import Books
 from gateway.services.exchange import Exchange
 from gateway.services.relay import Opened, Relay, Writer
+from gateway.services.route import Route, Routing
 from gateway.wire.replay import Replay
 
 T = TypeVar("T")
@@ -29,19 +30,28 @@ class Inference:
         providers: the configured providers by name.
         cache: answers that were bought before.
         books: where attempts are written down.
+        routing: which target is tried next.
     """
 
-    def __init__(self, router: Router, providers: Mapping[str, Provider], cache: ResponseCache, books: Books) -> None:
+    def __init__(
+        self,
+        router: Router,
+        providers: Mapping[str, Provider],
+        cache: ResponseCache,
+        books: Books,
+        routing: Routing,
+    ) -> None:
         self._router = router
         self._providers = providers
         self._cache = cache
         self._books = books
+        self._routing = routing
 
     def complete(self, exchange: Exchange) -> Answer:
-        """Get a whole answer: resolve the model, look in the cache, then try its targets in order until one answers.
+        """Get a whole answer: resolve the model, look in the cache, then try its targets until one answers.
 
         Raises:
-            GatewayError: the last target's failure, or the first that no other target can mend.
+            GatewayError: the last attempt's failure; that no target takes a call; or that a limit has no room.
         """
         candidates, slot = self._look_up(exchange)
         if kept := self._kept(exchange, candidates, slot):
@@ -78,7 +88,7 @@ class Inference:
         if exchange.caller.models is not None and not exchange.caller.may_ask(*self._router.asked_for(request.model)):
             raise ModelNotAllowed(param="model")
         candidates = self._router.candidates(request.model)
-        if request.unknown and self._router.strict(request.model):
+        if request.unknown and self._router.settings(request.model).strict:
             name = request.unknown[0][:64]
             message = f"{name!r} is not a field of this request, and this model takes no others."
             raise InvalidField(message, param=name, code="unknown_parameter")
@@ -100,21 +110,16 @@ class Inference:
         self, exchange: Exchange, candidates: list[Candidate], send: Callable[..., T]
     ) -> tuple[Attempt, T]:
         """Try one candidate after the other; the attempt that succeeded is still to be closed."""
-        call_id, number = uuid.uuid4().hex, 0
-        while True:
-            candidate = candidates.pop(0)
-            number += 1
-            attempt = Attempt(self._books, exchange, candidate, call_id, number)
+        call_id = uuid.uuid4().hex
+        route = Route(self._routing, exchange, candidates, self._router.settings(exchange.request.model))
+        for number, step in enumerate(route.steps(), 1):
+            attempt = Attempt(self._books, self._routing.targets, exchange, step, call_id, number)
             attempt.hold()
             try:
-                return attempt, attempt.send(self._providers[candidate.target.provider], send)
+                return attempt, attempt.send(self._providers[step.candidate.target.provider], send)
             except GatewayError as error:
-                if isinstance(error, StaleConnection):
-                    candidates.insert(0, candidate)  # nothing was answered: the same target, on another connection
-                elif error.retryable and candidates:
-                    self._books.metrics.fallback()
-                if not error.retryable or not candidates or number == MOST_ATTEMPTS:
-                    raise
+                step.error = error
+        raise route.failure()
 
     def _close(self, attempt: Attempt, slot: Slot, completion: Completion, error: GatewayError | None = None) -> Answer:
         """Settle the attempt that answered, and keep the answer if it is whole."""

@@ -81,6 +81,7 @@ class Metrics:
         self._refused = counter("auth_failures_total", "Requests without a valid credential.", "reason")
         self._cache = counter("cache_requests_total", "How requests met the response cache.", "result")
         self._fallbacks = counter("fallbacks_total", "Attempts at another target than the first.")
+        self._retries = counter("retries_total", "Further attempts at the same target.")
         self._attempts = counter("upstream_requests_total", "Calls of providers.", "provider", "model", "outcome")
         self._degraded = degraded_counter(registry)
         self._duration = histogram("request_duration", "Time from a request to its whole answer.", _CALLS, "endpoint")
@@ -145,6 +146,10 @@ class Metrics:
     def fallback(self) -> None:
         """Count an attempt at another target than the request's first."""
         self._fallbacks.inc()
+
+    def retry(self) -> None:
+        """Count another attempt at the same target."""
+        self._retries.inc()
 
     def refused(self, reason: str) -> None:
         """Count a request without a valid credential: `missing` or `invalid`."""

@@ -18,6 +18,7 @@ class RequestRecord:
         started: monotonic seconds.
         cache: how it met the response cache: hit, miss or bypass; `cached` says whether the answer is from there.
         requested_model: the name that the client asked for; `model` is the provider's.
+        tried: targets that did not answer, and why.
         waited_seconds: time spent waiting for others: for the request's body, for providers in all attempts together.
         limit: the one that refused, as `tenant:search usd/month`.
         rates: how the limits stand that have headers.
@@ -43,6 +44,7 @@ class RequestRecord:
     cache: str | None = None
     cached: bool = False
     attempts: int = 0
+    tried: list[str] = field(default_factory=list)
     waited_seconds: float = 0.0
     usage: Usage | None = None
     cost_nano: int | None = None
@@ -75,6 +77,8 @@ class RequestRecord:
             "usage_source": usage.source if usage else None,
         }
         line |= {name: getattr(usage, name) if usage else None for name in _TOKENS}
+        if self.tried:
+            line["tried"] = self.tried
         if self.limit is not None:
             line["limit"] = self.limit
         if self.prompt is not None:

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from gateway.config.secrets import Secret
-from gateway.errors import ConnectTimeout, StaleConnection, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from gateway.errors import (
+    ConnectionBroke,
+    ConnectTimeout,
+    StaleConnection,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from gateway.providers import connection
 from tests.fakes.upstream import Upstream, answers, sending, sends
 from tests.unit.providers.calls import HEAD, PATH, failure_after, transport, within
@@ -57,7 +64,7 @@ def test_a_connection_made_anew_is_no_reused_one(upstream: Upstream) -> None:
     upstream.drop_connections()
     time.sleep(0.05)
     upstream.script = sends(b"")
-    assert type(failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]) is UpstreamError
+    assert type(failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]) is ConnectionBroke
 
 
 def test_a_reused_connection_that_ends_without_a_byte_may_be_replayed_and_a_new_one_may_not(upstream: Upstream) -> None:
@@ -65,7 +72,7 @@ def test_a_reused_connection_that_ends_without_a_byte_may_be_replayed_and_a_new_
     sender.send(PATH, b"{}", {}, within()).read()
     upstream.script = sends(b"")
     assert type(failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]) is StaleConnection
-    assert type(failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]) is UpstreamError
+    assert type(failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]) is ConnectionBroke
 
 
 def test_a_reused_connection_that_ends_after_a_while_may_have_been_worked_for_and_is_not_replayed(
@@ -76,7 +83,7 @@ def test_a_reused_connection_that_ends_after_a_while_may_have_been_worked_for_an
     sender.send(PATH, b"{}", {}, within()).read()
     upstream.script = sending([b""], pause=0.2, stay=False)
     error = failure_after(lambda: sender.send(PATH, b"{}", {}, within()))[0]
-    assert (type(error), error.may_be_billed) == (UpstreamError, True)
+    assert (type(error), error.may_be_billed) == (ConnectionBroke, True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -112,7 +114,15 @@ def test_any_other_failure_is_an_upstream_error_without_the_vendors_text(status:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("9999", 60), ("0", 1), ("-1", None), ("abc", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
+    [
+        ("9999", 60),
+        ("0", 1),
+        ("-1", None),
+        ("abc", None),
+        (format_datetime(datetime.now(UTC) + timedelta(days=1)), 60),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 1),
+        ("Wed, 41 Oct 2015", None),
+    ],
 )
 def test_a_wild_retry_after_is_bounded_or_dropped(header: str, seconds: int | None, upstream: Upstream) -> None:
     upstream.script = answers({}, 429, {"retry-after": header})

@@ -1,0 +1,86 @@
+"""The breakers of all targets, which the workers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.config.settings import BreakerSettings
+from gateway.model import Target
+from gateway.routing.board import Board
+from gateway.routing.breaker import Breaker
+
+_CLOSED = Breaker()
+
+
+class Open(Exception):
+    """A target takes no call.
+
+    Args:
+        seconds: after which it may.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Breakers:
+    """All breakers.
+
+    Args:
+        board: what workers tell each other.
+        settings: when a target is left alone.
+        label: the one name that models of a provider share which nobody has configured: there must be few names.
+    """
+
+    def __init__(self, board: Board, settings: BreakerSettings, label: Callable[[str, str], str]) -> None:
+        self._board = board
+        self._settings = settings
+        self._label = label
+        self._targets: dict[str, Target] = {}  # those that were ever called, by their cell
+
+    def enter(self, target: Target) -> bool:
+        """Let a call through; whether it is the probe. Raises Open."""
+        cell = self._cell(target)
+        seen = Breaker.read(self._board.get(cell))
+        if seen.closed:
+            return False
+        if wait := seen.wait(self._board.now()):
+            raise Open(wait)
+        found, waits = _CLOSED, 0.0
+
+        def change(content: bytes, now: int) -> bytes:
+            nonlocal found, waits
+            found = Breaker.read(content)  # others may have been faster
+            waits = found.wait(now)
+            return content if found.closed or waits else found.let_through(now).write()
+
+        self._board.change(cell, change)
+        if waits:
+            raise Open(waits)
+        return not found.closed
+
+    def succeeded(self, target: Target, is_probe: bool) -> None:
+        """An answer came."""
+        cell = self._cell(target)
+        if self._board.get(cell):
+            self._board.change(cell, lambda content, now: Breaker.read(content).succeeded(is_probe).write())
+
+    def failed(self, target: Target, is_probe: bool) -> None:
+        """None came, or one that broke off."""
+        most, seconds = self._settings.failures, self._settings.open_seconds
+
+        def change(content: bytes, now: int) -> bytes:
+            return Breaker.read(content).failed(now, is_probe, most, seconds).write()
+
+        self._board.change(self._cell(target), change)
+
+    def all(self) -> dict[Target, Breaker]:
+        """Those of all targets that were ever called here, by the names that they share."""
+        return {target: Breaker.read(self._board.get(cell)) for cell, target in list(self._targets.items())}
+
+    def _cell(self, target: Target) -> str:
+        named = Target(target.provider, self._label(target.provider, target.model))
+        cell = f"breaker {named}"
+        self._targets.setdefault(cell, named)
+        return cell
