@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from functools import cache
+from hashlib import sha1
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from gateway.concurrency import Expired, cooperative, within
@@ -58,3 +61,16 @@ class RedisServer:
             raise StoreError(f"Redis did not answer within {self._seconds * 1000:.0f} ms") from None
         except (redis.RedisError, OSError) as error:
             raise StoreError(f"Redis: {type(error).__name__}") from error
+
+
+def evaluate(client: redis.Redis, script: str, keys: Sequence[str], arguments: Sequence[bytes | str | int] = ()) -> Any:
+    """What a script answers, in one round trip unless Redis has to learn it first. Raises what the client raises."""
+    try:
+        return client.evalsha(_hash(script), len(keys), *keys, *arguments)
+    except NoScriptError:
+        return client.evalsha(client.script_load(script), len(keys), *keys, *arguments)
+
+
+@cache
+def _hash(script: str) -> str:
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()

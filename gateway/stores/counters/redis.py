@@ -9,16 +9,12 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping, Sequence
-from hashlib import sha1
 from itertools import chain
 from typing import Any
 
-from redis import Redis
-from redis.exceptions import NoScriptError
-
 from gateway.config import Secret
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand, Verdict, scripts
-from gateway.stores.redis import RedisServer
+from gateway.stores.redis import RedisServer, evaluate
 
 _SECONDS = 0.25  # that an operation may take; a busy process must not take itself for a slow server
 _PREFIX = "llm-gateway:{counters}:"  # the braces keep all of it on one node
@@ -82,22 +78,8 @@ class RedisCounters:
 
     def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
         """What a script answers. Raises StoreError."""
-        number, rest = len(_SHARED) + len(keys), (*_SHARED, *keys, *arguments)
-
-        def work(client: Redis) -> Any:
-            try:
-                return client.evalsha(_HASHES[script], number, *rest)
-            except NoScriptError:
-                return client.evalsha(client.script_load(script), number, *rest)
-
-        return self._server.run(work)
+        return self._server.run(lambda client: evaluate(client, script, (*_SHARED, *keys), arguments))
 
 
 def _key(counter: bytes, seconds: int) -> str:
     return f"{_PREFIX}{seconds}:{counter.hex()}"
-
-
-_HASHES = {
-    script: sha1(script.encode(), usedforsecurity=False).hexdigest()
-    for script in (scripts.TAKE, scripts.CORRECT, scripts.JOIN, scripts.RENEW, scripts.LEAVE)
-}

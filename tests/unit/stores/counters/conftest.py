@@ -12,8 +12,7 @@ from gateway.config import Secret
 from gateway.stores.counters import Counters, SharedCounters
 from gateway.stores.counters.embedded import EmbeddedCounters
 from gateway.stores.counters.local import LocalCounters
-from gateway.stores.counters.redis import _HASHES, _SHARED, RedisCounters
-from tests.fakes.redis_server import RedisServer
+from gateway.stores.counters.redis import _SHARED, RedisCounters
 
 SECOND = 1_000_000_000
 
@@ -42,19 +41,12 @@ class TimedRedis(RedisCounters):
 
     def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
         timed = script.replace("redis.call('TIME')", "redis.call('LRANGE', 'now', 0, -1)")
-        _HASHES.setdefault(timed, "0" * 40)
         now = divmod(self.clock.now // 1000, 10**6)
         lease = {self._member[0]: 2**52}
         self._server.run(
             lambda client: client.pipeline().delete("now").rpush("now", *now).zadd(_SHARED[1], lease).execute()
         )
         return super()._run(timed, keys, arguments)
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 @pytest.fixture(params=["embedded", "redis", "local"])
