@@ -28,20 +28,29 @@ from gateway.model import State
 from gateway.policy.directory import Directory
 from gateway.providers import registry
 from gateway.providers.base import Provider
+from gateway.routing.board import Board
+from gateway.routing.breakers import Breakers
+from gateway.routing.budget import RetryBudget
+from gateway.routing.credentials import Credentials
 from gateway.routing.router import Router
+from gateway.routing.targets import Targets
 from gateway.services.books import Books, tell_overrun
 from gateway.services.health import Health
 from gateway.services.holds import Holds
 from gateway.services.inference import Inference
+from gateway.services.route import Routing
 from gateway.services.standings import Standings
 from gateway.stores import StoreError
+from gateway.stores.cells.failover import FailoverCells
+from gateway.stores.cells.opening import open_cells
 from gateway.stores.counters.opening import open_counters
 from gateway.stores.ledger.opening import open_ledger
 from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
 from gateway.telemetry.sums import Sums
 
-LEDGER, COUNTERS, DIRECTORY, KEEPER = "ledger", "counters", "directory", "keeper"  # among the application's extensions
+# Among the application's extensions:
+LEDGER, COUNTERS, DIRECTORY, KEEPER, BOARD = "ledger", "counters", "directory", "keeper", "board"
 
 
 def create_app(settings: Settings) -> Flask:
@@ -63,8 +72,16 @@ def create_app(settings: Settings) -> Flask:
     counter = tokens.load(settings.tokenizer_dir)
     router = Router(settings, catalogue)
     router.check()
-    metrics = Metrics(_model_label(settings, catalogue), tenants=lambda: directory.tenants())
-    state = Health(_checks(settings, counter.exact))
+    label = _model_label(settings, catalogue)
+    metrics = Metrics(label, tenants=lambda: directory.tenants())
+    board = Board(
+        FailoverCells(open_cells(settings.redis_url, settings.data_dir), lambda: metrics.degraded("counters"))
+    )
+    breakers = Breakers(board, settings.breaker, label)
+    metrics.show_breakers(lambda: {target: not breaker.closed for target, breaker in breakers.all().items()})
+    most = settings.overload.max_in_flight
+    targets = Targets(settings.providers, breakers, Credentials(settings.providers, board), most)
+    state = Health(_checks(settings, counter.exact), targets.states)
     ledger = _ledger(settings, metrics, state)
     directory = Directory(ledger.read)
     counters = Failover(
@@ -88,11 +105,13 @@ def create_app(settings: Settings) -> Flask:
             failed=lambda: metrics.degraded("cache"),
             state=state.cache,
         ),
-        Books(ledger, holds, Bounds(caps, costs.window, counter), costs, counter, metrics, state, settings.log_prompts),
+        Books(ledger, holds, Bounds(caps, costs.window, counter), costs, counter, metrics, settings.log_prompts),
+        Routing(targets, RetryBudget(board, settings.retry.budget_percent), settings.retry, metrics),
     )
     app.extensions[LEDGER] = ledger
     app.extensions[COUNTERS] = counters
     app.extensions[DIRECTORY] = directory
+    app.extensions[BOARD] = board
     app.extensions[KEEPER] = Keeper(ledger, settings.keep_days, failed=lambda: state.ledger(works=False))
 
     LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))
@@ -110,8 +129,7 @@ def create_app(settings: Settings) -> Flask:
 
 def _checks(settings: Settings, exact_tokens: bool) -> dict[str, State]:
     """What readiness tells before anything is known."""
-    checks: dict[str, State] = {f"provider:{name}": "ok" for name in settings.providers}
-    checks |= {"ledger": "ok", "counters": "ok", "tokenizers": "ok" if exact_tokens else "degraded"}
+    checks: dict[str, State] = {"ledger": "ok", "counters": "ok", "tokenizers": "ok" if exact_tokens else "degraded"}
     checks["configuration"] = "degraded" if snapshot.reload_error else "ok"
     if settings.cache_ttl:
         checks["cache"] = "ok"

@@ -29,6 +29,7 @@ from gateway.errors import (
     LedgerUnavailable,
     ModelNotAllowed,
     ModelNotFound,
+    NoProviderAvailable,
     ProviderFailed,
     ProviderRefused,
     RateLimited,
@@ -112,6 +113,7 @@ ASKS_A_MODEL: dict[str, Any] = {
         InvalidRequest, InvalidField, ModelNotAllowed, ModelNotFound, RequestTimeout, RequestTooLarge,
         UnsupportedMediaType, RateLimited, InsufficientQuota, BudgetHeld, LedgerUnavailable, ProviderRefused,
         UpstreamError, ProviderFailed, CredentialRefused, AnswerTooLarge, UpstreamTimeout,
+        NoProviderAvailable,
     ),
 }  # fmt: skip
 

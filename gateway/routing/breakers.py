@@ -10,6 +10,7 @@ from gateway.routing.board import Board
 from gateway.routing.breaker import Breaker
 
 _CLOSED = Breaker()
+_FAILED = "breakers"  # the cell with the names of all targets that have failed anywhere, a line each
 
 
 class Open(Exception):
@@ -37,7 +38,8 @@ class Breakers:
         self._board = board
         self._settings = settings
         self._label = label
-        self._targets: dict[str, Target] = {}  # those that were ever called, by their cell
+        self._targets: dict[str, Target] = {}  # by their cell
+        board.before_looking(self._hear)
 
     def enter(self, target: Target) -> bool:
         """Let a call through; whether it is the probe. Raises Open."""
@@ -73,14 +75,32 @@ class Breakers:
         def change(content: bytes, now: int) -> bytes:
             return Breaker.read(content).failed(now, is_probe, most, seconds).write()
 
-        self._board.change(self._cell(target), change)
+        cell = self._cell(target)
+        self._board.change(cell, change)
+        name = str(self._targets[cell])
+        if name not in self._failed():
+            self._board.change(_FAILED, lambda content, now: _with(content, name))
 
     def all(self) -> dict[Target, Breaker]:
-        """Those of all targets that were ever called here, by the names that they share."""
+        """Those of all targets that were called here or have failed anywhere, by the names that they share."""
         return {target: Breaker.read(self._board.get(cell)) for cell, target in list(self._targets.items())}
+
+    def _failed(self) -> list[str]:
+        return self._board.get(_FAILED).decode().splitlines()
+
+    def _hear(self) -> None:
+        """Look also at those that have failed elsewhere."""
+        for name in self._failed():
+            provider, _, model = name.partition("/")
+            self._board.get(self._cell(Target(provider, model)))
 
     def _cell(self, target: Target) -> str:
         named = Target(target.provider, self._label(target.provider, target.model))
         cell = f"breaker {named}"
         self._targets.setdefault(cell, named)
         return cell
+
+
+def _with(content: bytes, name: str) -> bytes:
+    names = content.decode().splitlines()
+    return content if name in names else "\n".join([*names, name]).encode()

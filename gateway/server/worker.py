@@ -21,7 +21,7 @@ from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
 from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
 
 from gateway.api.body import linger
-from gateway.app import COUNTERS, DIRECTORY, KEEPER, LEDGER
+from gateway.app import BOARD, COUNTERS, DIRECTORY, KEEPER, LEDGER
 from gateway.concurrency import every
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
@@ -42,6 +42,7 @@ _ERRORS: tuple[tuple[type[Exception], type[GatewayError]], ...] = (
     (ssl.SSLError, InvalidHttp),
 )
 _BEAT = 1.0  # seconds between two looks after the counters
+_GLANCE = 0.25  # and between two at what others have found out about targets
 _REASONS = {400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed", 431: "Request Header Fields Too Large",
             500: "Internal Server Error", 501: "Not Implemented"}  # fmt: skip
 
@@ -141,6 +142,7 @@ def begin(worker: Worker) -> None:
         extensions[DIRECTORY].tenants()  # reads what there is, which no request need wait for then
         extensions[KEEPER].start()
         every(_BEAT, extensions[COUNTERS].maintain)
+        every(_GLANCE, extensions[BOARD].look)
 
 
 def leave(worker: Worker) -> None:

@@ -92,8 +92,8 @@ class Route:
         that have rested most have to do."""
         self._routing.budget.request()
         for rested in (True, False):
-            for candidate in self._ranked:
-                yield from self._at(candidate, rested)
+            for number, candidate in enumerate(self._ranked, 1):
+                yield from self._at(candidate, rested, len(self._ranked) - number)
                 if self._ended:
                     return
             if self._made:
@@ -108,9 +108,10 @@ class Route:
             retry_after=max(1, math.ceil(self._soonest)),
         )
 
-    def _at(self, candidate: Candidate, rested: bool) -> Iterator[Step]:
-        """The steps at one target."""
-        for tries in range(1, self._routing.retry.attempts + 1):
+    def _at(self, candidate: Candidate, rested: bool, others: int) -> Iterator[Step]:
+        """The steps at one target, which leave one to each of the `others` after it."""
+        most = max(1, min(self._routing.retry.attempts, MOST_ATTEMPTS - self._made - others))
+        for tries in range(1, most + 1):
             try:
                 place = self._routing.targets.enter(candidate.target, self._conversation, rested and tries == 1)
             except Unavailable as closed:
@@ -127,7 +128,7 @@ class Route:
             error = self._failure = step.error or GatewayError()
             self._tell(candidate, error.detail or error.code)
             self._ended = self._made == MOST_ATTEMPTS or not self._may_go_on(error, time.monotonic() - step.began)
-            if self._ended or tries == self._routing.retry.attempts or not self._again(step, error, tries):
+            if self._ended or tries == most or not self._again(step, error, tries):
                 return
 
     def _may_go_on(self, error: GatewayError, seconds: float) -> bool:
@@ -142,9 +143,7 @@ class Route:
     def _again(self, step: Step, error: GatewayError, tries: int) -> bool:
         """Whether the same target is tried again; waits until it may be."""
         pause = _FIRST_PAUSE * 2 ** (tries - 1) * _random.random()
-        if isinstance(error, CredentialRested) and self._routing.targets.credentials.has_another(
-            step.place.target.provider
-        ):
+        if isinstance(error, CredentialRested) and self._routing.targets.has_another_key(step.place):
             pause = 0.0
         elif not error.transient or (error.may_be_billed and time.monotonic() - step.began > _AT_ONCE):
             return False

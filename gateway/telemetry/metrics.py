@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client import values as storage
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_flask_exporter import PrometheusMetrics
 
@@ -62,6 +62,7 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._scraping = threading.Lock()
         self._read_sums: Callable[[], Sums | None] = lambda: Sums([], [])
+        self._breakers: Callable[[], Mapping[Target, bool]] = dict
         self.exporter = PrometheusMetrics.for_app_factory(
             path=None, group_by="url_rule", registry=registry, excluded_paths=["^/$"], buckets=_CALLS
         )
@@ -102,13 +103,24 @@ class Metrics:
         """Show the ledger's sums too. `read` gets them, or None where they cannot be read."""
         self._read_sums = read
 
+    def show_breakers(self, breakers: Callable[[], Mapping[Target, bool]]) -> None:
+        """Show of each target whether it is left alone: as all workers know it, so that any of them may tell."""
+        self._breakers = breakers
+
     def text(self) -> bytes:
         """Everything in Prometheus' text format, all workers summed, worked out where it holds no request up."""
         directory = metric_files.directory()
         if not directory:
-            return generate_latest(self._registry) + self._of_the_ledger()
+            return generate_latest(self._registry) + self._of_breakers() + self._of_the_ledger()
         with self._scraping:  # one at a time: several would take the interpreter from the requests between them
-            return off_the_loop(lambda: _text_of_all(directory)) + self._of_the_ledger()
+            return off_the_loop(lambda: _text_of_all(directory)) + self._of_breakers() + self._of_the_ledger()
+
+    def _of_breakers(self) -> bytes:
+        text = "Whether a target is left alone after failures."
+        gauge = GaugeMetricFamily("llm_gateway_breaker_open", text, labels=["provider", "model"])
+        for target, is_open in self._breakers().items():
+            gauge.add_metric([target.provider, target.model], is_open)
+        return generate_latest(_Listed([gauge]))
 
     def _of_the_ledger(self) -> bytes:
         """The ledger's own sums, which no kill can take anything from; nothing where it cannot be read."""

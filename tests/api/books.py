@@ -23,6 +23,7 @@ CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
 # One nano-dollar a token of a prompt, two a token of an answer.
 FILE = """
 default_model: m
+retry: {{attempts: 1}}
 providers:
   up: {{kind: openai, base_url: {url}, timeouts: {{total: 0.5}}}}
   spare: {{kind: openai, base_url: {url}}}

@@ -50,7 +50,7 @@ def test_requests_tokens_and_cost_are_counted_exactly(make_app: MakeApp, upstrea
 
 def test_failures_are_counted_by_their_code(make_app: MakeApp, upstream: Upstream) -> None:
     client = make_app(
-        "providers: {offline: {kind: offline}}\nmodels: {m: {targets: [{provider: openai, model: gpt-4o}], fallback: [offline/echo]}}",
+        "retry: {attempts: 1}\nproviders: {offline: {kind: offline}}\nmodels: {m: {targets: [{provider: openai, model: gpt-4o}], fallback: [offline/echo]}}",
         OPENAI_BASE_URL=upstream.base_url,
         MODEL_NAME="m",
     ).test_client()

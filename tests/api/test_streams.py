@@ -69,6 +69,7 @@ providers: {{openai: {{kind: openai, base_url: "{upstream.base_url}", api_key: s
 models:
   fast: {{targets: [{{provider: openai, model: gpt-4o-mini}}]}}
   picky: {{strict: true, targets: [{{provider: openai, model: gpt-4o-mini}}]}}
+retry: {{attempts: 1}}
 """
     return make_app(yaml, MODEL_NAME="fast").test_client()
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 
 from gateway import draining
+from gateway.model import State
 from gateway.services.health import Health
 
 
 def test_one_thing_that_does_not_work_makes_the_service_degraded_until_it_works() -> None:
-    health = Health({"cache": "ok", "provider:a": "ok"})
+    fares: dict[str, State] = {"a": "ok"}
+    health = Health({"cache": "ok"}, lambda: fares)
     assert health.report()[0] == "ready"
     health.cache(False)
     assert health.report() == ("degraded", {"cache": "down", "provider:a": "ok"})
     health.cache(True)
-    health.provider("a", "down")
+    fares["a"] = "down"
     assert health.report()[0] == "degraded"
-    health.provider("a", "ok")
+    fares["a"] = "ok"
     assert health.report()[0] == "ready"
 
 
