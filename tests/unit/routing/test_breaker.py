@@ -1,0 +1,83 @@
+"""A breaker's steps, whatever their order."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.routing.breaker import LONGEST, SECOND, Breaker
+
+FAILURES, OPEN = 3, 2.0
+Event = tuple[str, float]
+
+events = st.lists(
+    st.tuples(st.sampled_from(["call", "fails", "answers", "probe fails", "probe answers"]), st.floats(0, 40)),
+    max_size=60,
+)
+
+
+def opened(now: int = 0) -> Breaker:
+    breaker = Breaker()
+    for _ in range(FAILURES):
+        breaker = breaker.failed(now, False, FAILURES, OPEN)
+    return breaker
+
+
+def test_it_opens_after_so_many_failures_in_a_row_and_not_before() -> None:
+    twice = Breaker().failed(0, False, FAILURES, OPEN).failed(0, False, FAILURES, OPEN)
+    assert twice.closed
+    assert twice.succeeded(False) == Breaker(), "an answer between them and they are no longer in a row"
+    assert (opened().closed, opened().wait(0)) == (False, OPEN)
+
+
+def test_a_probe_that_answers_closes_it_and_one_that_fails_doubles_its_time_up_to_the_longest() -> None:
+    breaker, now, times = opened(), 0, []
+    for _ in range(6):
+        now += int(breaker.wait(now) * SECOND)
+        breaker = breaker.let_through(now).failed(now, True, FAILURES, OPEN)
+        times.append(breaker.wait(now))
+    assert times == [4, 8, 16, LONGEST, LONGEST, LONGEST]
+    assert breaker.let_through(now).succeeded(True) == Breaker()
+
+
+def test_calls_that_were_under_way_when_it_opened_change_nothing() -> None:
+    assert opened().succeeded(False) == opened()
+    assert opened().failed(SECOND, False, FAILURES, OPEN) == opened()
+
+
+def test_probes_that_do_not_come_back_are_followed_by_fewer_and_fewer() -> None:
+    breaker, now, times = opened(), 0, []
+    for _ in range(6):
+        now += int(breaker.wait(now) * SECOND)
+        breaker = breaker.let_through(now)
+        times.append(breaker.wait(now))
+    assert times == [2, 4, 8, 16, LONGEST, LONGEST]
+
+
+def test_a_clock_that_was_put_back_does_not_keep_it_open() -> None:
+    assert opened(now=10_000 * SECOND).wait(SECOND) == 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(events)
+def test_it_never_lets_two_through_in_an_interval_and_never_waits_longer_than_the_longest(told: list[Event]) -> None:
+    breaker, now, let_through, interval = Breaker(), 0, -(10**18), 0.0
+    for event, seconds in told:
+        now += int(seconds * SECOND)
+        assert Breaker.read(breaker.write()) == breaker
+        assert 0 <= breaker.wait(now) <= LONGEST
+        if event == "call" and not breaker.closed and not breaker.wait(now):
+            assert now - let_through >= int(interval * SECOND), "one probe an interval"
+            was_closed = breaker.closed
+            breaker = breaker.let_through(now)
+            assert not was_closed, "only an open one has probes"
+            let_through, interval = now, breaker.wait(now)
+        elif event.endswith("fails"):
+            before = breaker
+            breaker = breaker.failed(now, event.startswith("probe"), FAILURES, OPEN)
+            assert before.closed or not breaker.closed, "a failure closes nothing"
+        elif event.endswith("answers"):
+            breaker = breaker.succeeded(event.startswith("probe"))
+        if breaker.closed:
+            let_through = -(10**18)
+            assert breaker.failures < FAILURES

@@ -1,0 +1,130 @@
+"""Which targets take a call: room, credentials and breakers together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.config import Secret
+from gateway.config.settings import BreakerSettings, ProviderSettings
+from gateway.errors import (
+    ClientLeft,
+    CredentialRefused,
+    GatewayError,
+    ProviderBusy,
+    ProviderFailed,
+    ProviderRefused,
+    QuotaSpent,
+)
+from gateway.model import Target
+from gateway.routing.board import Board
+from gateway.routing.breakers import Breakers
+from gateway.routing.credentials import Credentials
+from gateway.routing.targets import Targets, Unavailable
+from tests.unit.routing.conftest import Clock
+
+POOL, PLAIN = Target("pool", "m"), Target("plain", "m")
+PROVIDERS = {
+    "pool": ProviderSettings("pool", "openai", "http://x", tuple(Secret(f"sk-{number}") for number in range(3))),
+    "plain": ProviderSettings("plain", "openai", "http://x", max_in_flight=2),
+}
+
+
+@pytest.fixture
+def make_targets(make_board: Callable[[], Board]) -> Callable[[], Targets]:
+    def make() -> Targets:
+        board = make_board()
+        breakers = Breakers(board, BreakerSettings(failures=2), lambda provider, model: model)
+        targets = Targets(PROVIDERS, breakers, Credentials(PROVIDERS, board), most=8)
+        targets.board = board  # type: ignore[attr-defined]
+        return targets
+
+    return make
+
+
+@pytest.fixture
+def targets(make_targets: Callable[[], Targets]) -> Targets:
+    return make_targets()
+
+
+def fail(targets: Targets, target: Target, error: GatewayError | None, conversation: str | None = "c") -> int:
+    """Have a call end so; the credential that it used."""
+    place = targets.enter(target, conversation)
+    targets.leave(place, error)
+    return place.key
+
+
+def why(targets: Targets, target: Target) -> tuple[str, float]:
+    with pytest.raises(Unavailable) as caught:
+        targets.enter(target)
+    return caught.value.why, caught.value.seconds
+
+
+def test_a_provider_has_so_many_places_and_one_that_is_left_is_free(targets: Targets) -> None:
+    places = [targets.enter(PLAIN) for _ in range(2)]
+    assert why(targets, Target("plain", "another"))[0] == "no room"
+    targets.leave(places[0], None)
+    targets.enter(PLAIN)
+
+
+def test_where_nothing_is_said_one_of_several_providers_leaves_room_for_the_others(targets: Targets) -> None:
+    for _ in range(6):
+        targets.enter(POOL)
+    assert why(targets, POOL)[0] == "no room"
+
+
+def test_a_credential_that_was_used_too_often_rests_and_another_is_used(targets: Targets, clock: Clock) -> None:
+    first = fail(targets, POOL, ProviderBusy(retry_after=7))
+    second = fail(targets, POOL, ProviderBusy(retry_after=3))
+    third = fail(targets, POOL, None)
+    assert sorted([first, second, third]) == [0, 1, 2]
+    assert fail(targets, POOL, None) == third, "a conversation stays with it"
+    clock.pass_by(3)
+    assert fail(targets, POOL, None) in (second, third)
+    clock.pass_by(4)
+    assert fail(targets, POOL, None) == first, "and goes back to its own"
+
+
+def test_all_workers_leave_a_credential_alone_that_one_has_used_too_often(make_targets: Callable[[], Targets]) -> None:
+    one, other = make_targets(), make_targets()
+    busy = fail(one, POOL, ProviderBusy())
+    other.enter(POOL)
+    other.board.look()  # type: ignore[attr-defined]
+    assert {fail(other, POOL, None, f"c-{number}") for number in range(30)} == {0, 1, 2} - {busy}
+
+
+def test_where_all_credentials_rest_the_target_takes_calls_only_of_those_who_have_no_choice(targets: Targets) -> None:
+    kinds = (ProviderBusy(), QuotaSpent("spent"), CredentialRefused("refused"))
+    keys = [fail(targets, POOL, error) for error in kinds]
+    assert why(targets, POOL) == ("its credentials rest", 5.0)
+    assert targets.enter(POOL, "c", rested=False).key == keys[0], "the one that may be used soonest"
+
+
+@pytest.mark.parametrize("error", [None, ProviderRefused(400), ProviderBusy(), CredentialRefused("no")])
+def test_a_target_that_answers_anything_about_the_request_is_well(error: GatewayError | None, targets: Targets) -> None:
+    for _ in range(3):
+        fail(targets, POOL, ProviderFailed("500"))
+        targets.leave(targets.enter(POOL, rested=False), error)
+    assert targets.states()["pool"] == "ok"
+
+
+def test_failures_leave_a_target_alone_until_a_probe_is_answered(targets: Targets, clock: Clock) -> None:
+    fail(targets, PLAIN, ProviderFailed("500"))
+    assert targets.states() == {"pool": "ok", "plain": "degraded"}
+    fail(targets, PLAIN, ProviderFailed("500"))
+    assert targets.states() == {"pool": "ok", "plain": "down"}
+    assert why(targets, PLAIN) == ("left alone after failures", 2.0)
+    clock.pass_by(2)
+    probe = targets.enter(PLAIN)
+    assert probe.is_probe
+    assert why(targets, PLAIN)[0] == "left alone after failures", "one at a time"
+    targets.leave(probe, None)
+    assert targets.states()["plain"] == "ok"
+
+
+def test_what_says_nothing_of_a_target_changes_nothing_but_its_room(targets: Targets) -> None:
+    fail(targets, PLAIN, ProviderFailed("500"))
+    for _ in range(5):
+        targets.leave(targets.enter(PLAIN), ClientLeft(), told=False)
+    assert targets.states()["plain"] == "degraded"
