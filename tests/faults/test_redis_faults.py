@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from tests.fakes.redis_server import RedisServer
-from tests.fakes.slow_proxy import SlowProcess
+from tests.fakes.chaos_proxy import ChaosProcess
 from tests.faults.fleet import SOON, Fleet, degraded, fleet_in
 from tests.faults.load import Call
 from tests.faults.rig import LONG, WITHIN, tell, wait_for
@@ -26,7 +26,7 @@ LIMITS = (("requests/minute", str(LIMIT)), ("tokens/hour", "1000000000"), ("conc
 class Site:
     """A gateway whose Redis, at the end of a slow line, has its limits and its cache."""
 
-    def __init__(self, redis: RedisServer, line: SlowProcess, fleet: Fleet) -> None:
+    def __init__(self, redis: RedisServer, line: ChaosProcess, fleet: Fleet) -> None:
         self.redis, self.line, self.fleet = redis, line, fleet
         (self.rig,) = fleet.rigs
 
@@ -34,7 +34,7 @@ class Site:
         deeds: dict[str, Callable[[], object]] = {
             "killed": self.redis.kill,
             "stopped": self.redis.pause,
-            "slow": lambda: self.line.delay(SLOW),
+            "slow": lambda: self.line.set(delay=SLOW),
             "emptied": self.redis.empty,
         }
         deeds[kind]()
@@ -43,7 +43,7 @@ class Site:
         deeds: dict[str, Callable[[], object]] = {
             "killed": self.redis.start,
             "stopped": self.redis.resume,
-            "slow": lambda: self.line.delay(0),
+            "slow": lambda: self.line.set(),
             "emptied": lambda: None,
         }
         deeds[kind]()
@@ -59,7 +59,7 @@ class Site:
 @pytest.fixture(scope="module", params=KINDS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("redis")
-    with RedisServer(directory) as redis, SlowProcess(redis.port) as line:
+    with RedisServer(directory) as redis, ChaosProcess(redis.port) as line:
         url = f"redis://127.0.0.1:{line.port}/0"
         with fleet_in(directory, [request.param], REDIS_URL=url, CACHE_TTL="60") as fleet:
             yield Site(redis, line, fleet)
