@@ -83,6 +83,9 @@ class ChaosProxy:
         self._changed.set()
         self._changed = asyncio.Event()
         if toxics.down and self._server:
+            for listener in self._server.sockets:
+                self._loop.remove_reader(listener.fileno())
+            await asyncio.sleep(0.01)  # a server that is closed asserts that none is being accepted
             self._server.close()
             self._server = None
             for link in self._links:

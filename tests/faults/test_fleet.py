@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import empty_ledger
+from tests.fakes.chaos_proxy import ChaosProcess
 from tests.fakes.postgres_server import PostgresServer
 from tests.fakes.redis_server import RedisServer
-from tests.fakes.chaos_proxy import ChaosProcess
 from tests.faults.fleet import SOON, Fleet, Tenant, fleet_in
 from tests.faults.inside import PATIENCE
 from tests.faults.oracle import holds

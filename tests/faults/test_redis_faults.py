@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from tests.fakes.redis_server import RedisServer
 from tests.fakes.chaos_proxy import ChaosProcess
+from tests.fakes.redis_server import RedisServer
 from tests.faults.fleet import SOON, Fleet, degraded, fleet_in
 from tests.faults.load import Call
 from tests.faults.rig import LONG, WITHIN, tell, wait_for

@@ -17,8 +17,8 @@ from gateway.admission.failover import Failover
 from gateway.config import Secret
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand
 from gateway.stores.counters.redis import RedisCounters
-from tests.fakes.redis_server import RedisServer
 from tests.fakes.chaos_proxy import ChaosProxy
+from tests.fakes.redis_server import RedisServer
 
 A = b"a" * 16
 LIMIT = 60  # a second
