@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -80,8 +80,9 @@ def test_a_key_is_taken_by_every_worker_of_both_gateways_and_once_it_is_revoked_
     assert statuses(fleet, key) == {401}
 
 
+@pytest.mark.shows("P2")
 def test_both_gateways_admit_as_many_calls_at_once_as_a_budget_has_room_for_and_no_more(
-    fleet: Fleet, line: ChaosProcess
+    fleet: Fleet, line: ChaosProcess, figures: Callable[..., None]
 ) -> None:
     """Their transactions are at work at the same time, since each takes a while."""
     tenant = fleet.tenant(("usd/day", "1"))
@@ -107,6 +108,7 @@ def test_both_gateways_admit_as_many_calls_at_once_as_a_budget_has_room_for_and_
         assert len(rows) == 1 + repeat * ROOM
         spent = sum(row["cost_nano"] for row in rows)
         assert in_nano(tenant.standing("usd")) == {"limit": limit / NANO, "spent": spent, "held": 0}
+    figures(f"0 of {REPEATS} times were other than {ROOM} of {AT_ONCE} calls let in to two gateways", REPEATS)
 
 
 def in_nano(standing: dict[str, float]) -> dict[str, Decimal]:
