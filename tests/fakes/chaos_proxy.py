@@ -147,7 +147,7 @@ class ChaosProxy:
                 await asyncio.sleep(step / drip)
 
     async def _wait_while_mute(self, luck: float) -> None:
-        while self._suffered(luck).mute:
+        while self._suffered(luck).mute or self._toxics.down:
             await self._changed.wait()
 
     def _suffered(self, luck: float) -> Toxics:
