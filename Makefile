@@ -24,8 +24,9 @@ lint: $(VENV)/development
 bench: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
 
-# The long forms of tests/faults: half an hour on two cores. FAULTS_SEED=… repeats what an earlier
-# run chose, FAULTS_DATABASE=postgresql has the ledger there.
+# The long forms of tests/faults: half an hour on two cores. They write docs/reliability.md, of which a run of one
+# file (OPTIONS="-k machine") renews only its own lines. FAULTS_SEED=… repeats what an earlier run chose,
+# FAULTS_DATABASE=postgresql has the ledger there.
 faults: $(VENV)/development tokenizers
 	FAULTS=long $(BIN)/python -m pytest -s tests/faults $(OPTIONS)
 

@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from gateway.concurrency import Expired, HungUp, at_most, give_way, hung_up, wait
 
-MAX_REPLY_BYTES = 67_108_864  # framing included; 2,048 embeddings of 1,536 numbers have 39 MB
+MAX_REPLY_BYTES = 58_720_256  # framing included; 2,048 embeddings of 1,536 numbers have 39 MB
 MAX_STREAM_BYTES = 268_435_456  # likewise; a stream has some 300 bytes for each token
 
 _AT_ONCE = 1.0  # seconds after a request in which a connection that was closed before it shows that it was

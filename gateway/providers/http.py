@@ -6,6 +6,7 @@ No redirects are followed, the environment's proxies do not apply, and nothing i
 from __future__ import annotations
 
 import contextlib
+import io
 import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, cast
@@ -89,7 +90,10 @@ class Reply:
 
     def read(self, most_bytes: int | None = None) -> bytes:
         """The whole body; takes and raises what `arrivals` does."""
-        return b"".join(self.arrivals(most_bytes=most_bytes))
+        body = io.BytesIO()  # a list of the pieces would take as much again when they are joined
+        for piece in self.arrivals(most_bytes=most_bytes):
+            body.write(piece)
+        return body.getvalue()
 
     def finish(self, patience: float) -> None:
         """Read the end of the body, if that is all that is missing and it comes within `patience` seconds."""
@@ -204,6 +208,10 @@ def _timeout(provider: str, detail: str) -> UpstreamTimeout:
 
 def too_large(provider: str, detail: str) -> AnswerTooLarge:
     return AnswerTooLarge(f"The answer of the provider {provider!r} is larger than this gateway takes.", detail=detail)
+
+
+def not_understood(provider: str) -> UpstreamError:
+    return UpstreamError(f"The provider {provider!r} sent an answer that cannot be understood.")
 
 
 def _root(error: BaseException) -> str:

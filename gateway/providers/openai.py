@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import re
 import time
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from gateway.config.secrets import Redactor
-from gateway.config.settings import ProviderSettings, Timeouts
+from gateway.config.settings import ProviderSettings
 from gateway.config.vendors import VENDORS
 from gateway.errors import (
     AnswerTooLarge,
     GatewayError,
     ProviderFailed,
     ProviderRefused,
-    UpstreamError,
-    UpstreamTimeout,
 )
 from gateway.model import Completion, ModelRequest, Operation
-from gateway.providers.base import TICK, Call, Report, Stream, error_code, failure
+from gateway.providers.base import Call, Report, Stream, failure
 from gateway.providers.checking import MODELS, check
-from gateway.providers.connection import MAX_STREAM_BYTES, Deadlines
-from gateway.providers.http import Reply, Transport, too_large
+from gateway.providers.connection import Deadlines
+from gateway.providers.http import Reply, Transport, not_understood, too_large
+from gateway.providers.openai_stream import OpenAIStream
 from gateway.wire import openai, sse
 from gateway.wire.edit import edited
 from gateway.wire.replay import Replay
@@ -46,10 +45,8 @@ _PATHS: dict[Operation, str] = {
     "completions": "/completions",
     "embeddings": "/embeddings",
 }
-_DONE = b"[DONE]"
-_ERROR = re.compile(rb"(?:event: ?)?error(?::|$)", re.MULTILINE)  # an event of this name, or llama.cpp's own field
 _LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on, framing included
-_LAST_BYTES = 0.02  # seconds for the end of a body after its last event, so that the connection can be kept
+_LONGEST_TOKEN = 256  # characters; of the largest vocabularies it has 128, all of them spaces
 
 
 class OpenAIProvider:
@@ -79,9 +76,18 @@ class OpenAIProvider:
         if reply.headers.get("content-type", "").startswith("application/json"):
             return Replay(self._whole(request, reply))  # some servers do not stream, and bill all the same
         transcript = Transcript(request.operation, self._vendor.reasoning_beside)
-        stream = OpenAIStream(self.name, reply, self._timeouts, transcript, self._request_id(reply.headers))
+        most = self._most_characters(request, call.cap)
+        stream = OpenAIStream(self.name, reply, self._timeouts, transcript, most, self._request_id(reply.headers))
         stream.open(first_by)
         return stream
+
+    def _most_characters(self, request: ModelRequest, cap: int | None) -> float:
+        """How many characters an answer has at most that keeps to its cap; no bound where what is shown may have more
+        than is capped: reasoning beside it, or the prompt once more."""
+        caps = [*request.caps.values(), *([cap] if cap else [])]
+        if not caps or request.operation != "chat" or self._vendor.reasoning_beside:
+            return math.inf
+        return min(caps) * request.choices * _LONGEST_TOKEN
 
     def _whole(self, request: ModelRequest, reply: Reply) -> Completion:
         body = reply.read()
@@ -90,7 +96,7 @@ class OpenAIProvider:
         except openai.TooManyParts as error:
             raise too_large(self.name, str(error)) from error
         except ValueError as error:
-            raise _not_understood(self.name) from error
+            raise not_understood(self.name) from error
         return replace(answer, upstream_request_id=self._request_id(reply.headers))
 
     def _send(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
@@ -161,117 +167,3 @@ class OpenAIProvider:
             if _REQUEST_ID.fullmatch(value) and not self._redactor.finds(value):
                 return value
         return None
-
-
-class OpenAIStream:
-    """A stream of OpenAI's chunks; see `gateway.providers.base.Stream`.
-
-    Args:
-        provider: its name, for messages.
-        reply: a success whose body is still to come.
-        timeouts: how long an event may take, and whether the rest is read where the client has left.
-        transcript: takes in what comes.
-        upstream_request_id: the provider's own id of the call.
-    """
-
-    def __init__(
-        self, provider: str, reply: Reply, timeouts: Timeouts, transcript: Transcript, upstream_request_id: str | None
-    ) -> None:
-        self.upstream_request_id = upstream_request_id
-        self._provider = provider
-        self._reply = reply
-        self._timeouts = timeouts
-        self._transcript = transcript
-        self._due = 0.0
-        self._blocks = self._read()
-        self._first = b""
-
-    def open(self, first_by: float) -> None:
-        """Wait for the first event, until `first_by` in monotonic seconds. Raises what `blocks` raises, before a client
-        has been sent anything."""
-        self._due = first_by
-        for block in self._blocks:
-            if payload := next(sse.payloads(block), None):
-                self._first = block
-                if not _is_object(payload):
-                    self.leave()
-                    break
-                return
-        raise _not_understood(self._provider)
-
-    def blocks(self) -> Iterator[bytes]:
-        yield self._first
-        yield from self._blocks
-
-    def leave(self) -> None:
-        if self._timeouts.drain:
-            self._reply.drain()
-            with contextlib.suppress(GatewayError):
-                for _ in self._blocks:
-                    pass
-        self._blocks.close()
-
-    def completion(self) -> Completion:
-        return replace(self._transcript.completion(), upstream_request_id=self.upstream_request_id)
-
-    def _read(self) -> Generator[bytes]:
-        framer = sse.Framer()
-        with contextlib.closing(self._reply.arrivals(TICK, MAX_STREAM_BYTES)) as arrivals:
-            for data in arrivals:
-                try:
-                    block, last = _up_to_the_end(framer.feed(data))
-                except ValueError as error:
-                    raise _not_understood(self._provider) from error
-                if block:
-                    self._due = time.monotonic() + self._timeouts.idle
-                    self._transcript.add(block)
-                elif time.monotonic() > self._due:
-                    raise UpstreamTimeout(
-                        f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
-                    )
-                yield block
-                if last == _DONE:
-                    if self._transcript.malformed():
-                        raise _broke_off(self._provider, "an event is no JSON object")
-                    self._reply.finish(_LAST_BYTES)
-                    return
-                if last is not None:
-                    raise _broke_off(self._provider, error_code(last))
-        raise _broke_off(self._provider, "it ended without [DONE]")
-
-
-def _up_to_the_end(block: bytes) -> tuple[bytes, bytes | None]:
-    """The events of the block before the one that ends the stream, if that is in it, and what that one says."""
-    if _DONE not in block and b"error" not in block:
-        return block, None
-    kept: list[bytes] = []
-    for event in sse.events(block):
-        if _DONE in event or b"error" in event:
-            says = next(sse.payloads(event), b"").strip()
-            if says == _DONE or _ERROR.match(event) or (b'"error"' in says and _reports_an_error(says)):
-                return b"".join(kept), says
-        kept.append(event + b"\n\n")
-    return block, None
-
-
-def _reports_an_error(payload: bytes) -> bool:
-    try:
-        chunk = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(chunk, dict) and (bool(chunk.get("error")) or chunk.get("object") == "error")
-
-
-def _is_object(payload: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(payload), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def _not_understood(provider: str) -> UpstreamError:
-    return UpstreamError(f"The provider {provider!r} sent an answer that cannot be understood.")
-
-
-def _broke_off(provider: str, detail: str | None) -> UpstreamError:
-    return UpstreamError(f"The provider {provider!r} broke off its answer.", detail=detail)

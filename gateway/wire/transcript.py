@@ -27,35 +27,40 @@ class _NoObject(ValueError):
 
 
 class Transcript:
-    """One stream's answer, in bounded memory and without a look at each event as it passes.
+    """One stream's answer, in bounded memory.
 
     Args:
         operation: what was asked for.
         reasoning_beside: of the vendor; see `read_usage`.
+
+    Attributes:
+        malformed: an event was no JSON object.
+        generated: characters of all choices, but for those of the latest events.
     """
 
     def __init__(self, operation: Operation, reasoning_beside: bool = False) -> None:
         self._chat = operation == "chat"
         self._reasoning_beside = reasoning_beside
-        self._pending: list[bytes] = []
-        self._size = 0
+        self.malformed = False
+        self.generated = 0
+        self._batch: dict[str, Any] = {}
+        self._size = 0  # bytes of the events in it
         self._answer: dict[str, Any] = {}
         self._sound = True
-        self._malformed = False
         self._kept = 0  # bytes
         self._not_kept = 0  # characters
 
     def add(self, block: bytes) -> None:
         """Take in a block of whole events."""
-        self._pending.append(block)
+        for payload in sse.payloads(block):
+            try:
+                _take(self._batch, _read(payload))
+            except _UNREADABLE as error:
+                self._sound = False
+                self.malformed |= isinstance(error, orjson.JSONDecodeError | _NoObject)
         self._size += len(block)
         if self._size > _FOLDED:
             self._fold()
-
-    def malformed(self) -> bool:
-        """Whether an event was no JSON object."""
-        self._fold()
-        return self._malformed
 
     def completion(self) -> Completion:
         """The answer as far as it came; without a body where it is too long to be kept, or cannot be read."""
@@ -72,30 +77,23 @@ class Transcript:
             return Completion(b"", usage=usage, not_kept=self._not_kept, misreported=misreported)
 
     def _fold(self) -> None:
-        block, self._pending, self._size = b"".join(self._pending), [], 0
-        batch: dict[str, Any] = {}
-        for payload in sse.payloads(block):
-            try:
-                _take(batch, _read(payload))
-            except _UNREADABLE as error:
-                self._sound = False  # it went to the client as it came
-                self._malformed |= isinstance(error, orjson.JSONDecodeError | _NoObject)
+        batch, self._batch, self._size = self._batch, {}, 0
         try:
             self._kept += len(orjson.dumps(batch))
         except TypeError:  # nested deeper than can be written
             self._kept += _MOST_KEPT + 1
+        generated = self._generated(batch)
+        self.generated += generated
         if self._kept > _MOST_KEPT:
-            batch = self._without_texts(batch)
+            self._not_kept += generated
+            batch = _without_texts(batch)
         _take(self._answer, batch)
 
-    def _without_texts(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """What bears on the end of an answer that is too long to be kept; its texts are counted."""
-        with contextlib.suppress(ValueError):
-            self._not_kept += len(read_choices(self._whole(batch), b"", None).generated)
-        choices = [
-            {name: choice.get(name) for name in ("index", "finish_reason")} for choice in batch.get("choices", ())
-        ]
-        return {"choices": choices, "usage": batch.get("usage")}
+    def _generated(self, batch: Mapping[str, Any]) -> int:
+        """How many characters it has of all that was generated; none where nobody can tell."""
+        with contextlib.suppress(*_UNREADABLE):
+            return len(read_choices(self._whole(batch), b"", None).generated)
+        return 0
 
     def _whole(self, streamed: Mapping[str, Any]) -> dict[str, Any]:
         """An answer in the form of a chunk as a whole one."""
@@ -116,6 +114,12 @@ class Transcript:
             message["tool_calls"] = [{name: call[name] for name in call if name != "index"} for call in calls]
         choice["message"] = message
         return choice
+
+
+def _without_texts(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """What bears on the end of an answer that is too long to be kept."""
+    choices = [{name: choice.get(name) for name in ("index", "finish_reason")} for choice in batch.get("choices", ())]
+    return {"choices": choices, "usage": batch.get("usage")}
 
 
 def _read(payload: bytes) -> dict[str, Any]:

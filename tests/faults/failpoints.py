@@ -21,7 +21,7 @@ from typing import Any
 from gateway.accounting.ledger import Ledger
 from gateway.providers import connection
 from gateway.providers.http import Reply
-from gateway.providers.openai import OpenAIStream
+from gateway.providers.openai_stream import OpenAIStream
 from gateway.stores.ledger import Database
 from gateway.stores.ledger.postgresql import PostgresDatabase
 from gateway.stores.ledger.sqlite import SqliteDatabase

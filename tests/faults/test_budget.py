@@ -56,9 +56,10 @@ def is_refused_for_now(call: Call, limit: Decimal) -> bool:
     return (call.status, call.error.get("code"), named, amounts) == expected
 
 
+@pytest.mark.shows("P2")
 @pytest.mark.parametrize(("worker", "room"), ROOMS.items())
 def test_as_many_calls_at_once_are_admitted_as_a_hard_limit_has_room_for_and_no_more(
-    worker: str, room: int, make_rig: Callable[..., Rig]
+    worker: str, room: int, make_rig: Callable[..., Rig], figures: Callable[..., None]
 ) -> None:
     more_files()
     rig = make_rig(worker, WEB_CONCURRENCY=str(WORKERS))
@@ -85,3 +86,7 @@ def test_as_many_calls_at_once_are_admitted_as_a_hard_limit_has_room_for_and_no_
         assert len(rows) == 1 + repeat * room
         spent = sum(row["cost_nano"] for row in rows)
         assert standing(rig) == {"limit": limit, "spent": spent * NANO, "held": 0}
+    figures(
+        f"0 of {REPEATS} times were other than {room} of {AT_ONCE} calls at once let in, to {WORKERS} {worker} workers",
+        REPEATS,
+    )

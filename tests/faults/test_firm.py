@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import pytest
 import requests
 
 from tests.faults.rig import LONG, Rig, tell
@@ -19,8 +20,9 @@ EACH = Decimal("0.05")
 LIMIT = Decimal(50) if LONG else Decimal(10)  # of which the calls take a half or less
 
 
+@pytest.mark.shows("P2")
 def test_calls_with_large_caps_are_not_refused_while_a_firm_budget_pays_for_what_they_cost(
-    make_rig: Callable[..., Rig],
+    make_rig: Callable[..., Rig], figures: Callable[..., None]
 ) -> None:
     rig = make_rig(provider=("--usage", *map(str, USAGE)))
     body = {"messages": [{"role": "user", "content": "x" * BODY_BYTES}], "max_tokens": CAP}
@@ -43,3 +45,4 @@ def test_calls_with_large_caps_are_not_refused_while_a_firm_budget_pays_for_what
     assert [line["cost_usd"] for line in rig.listed("usage")] == [f"{(EACH * CALLS).normalize():f}"]
     (found,) = rig.listed("limits", "list", "tenant:default")
     assert (Decimal(found["spent"]), found["held"]) == (EACH * CALLS, "0")
+    figures(f"0 of {CALLS} calls with large caps were refused by a firm budget that pays for them", CALLS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import empty_ledger
+from tests.fakes.chaos_proxy import ChaosProcess
 from tests.fakes.postgres_server import PostgresServer
 from tests.fakes.redis_server import RedisServer
-from tests.fakes.slow_proxy import SlowProcess
 from tests.faults.fleet import SOON, Fleet, Tenant, fleet_in
 from tests.faults.inside import PATIENCE
 from tests.faults.oracle import holds
@@ -30,9 +30,9 @@ PLENTY = "1000000000"
 
 
 @pytest.fixture(scope="module")
-def line(postgres_server: PostgresServer) -> Iterator[SlowProcess]:
+def line(postgres_server: PostgresServer) -> Iterator[ChaosProcess]:
     """The way to PostgreSQL."""
-    with SlowProcess(urlsplit(postgres_server.url()).port or 5432) as line:
+    with ChaosProcess(urlsplit(postgres_server.url()).port or 5432) as line:
         yield line
 
 
@@ -41,7 +41,7 @@ def fleet(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     postgres_server: PostgresServer,
-    line: SlowProcess,
+    line: ChaosProcess,
 ) -> Iterator[Fleet]:
     directory = tmp_path_factory.mktemp("fleet")
     with ExitStack() as stack:
@@ -80,8 +80,9 @@ def test_a_key_is_taken_by_every_worker_of_both_gateways_and_once_it_is_revoked_
     assert statuses(fleet, key) == {401}
 
 
+@pytest.mark.shows("P2")
 def test_both_gateways_admit_as_many_calls_at_once_as_a_budget_has_room_for_and_no_more(
-    fleet: Fleet, line: SlowProcess
+    fleet: Fleet, line: ChaosProcess, figures: Callable[..., None]
 ) -> None:
     """Their transactions are at work at the same time, since each takes a while."""
     tenant = fleet.tenant(("usd/day", "1"))
@@ -91,11 +92,11 @@ def test_both_gateways_admit_as_many_calls_at_once_as_a_budget_has_room_for_and_
         limit = (spent + ROOM * bound) * NANO
         fleet.rigs[0].limit(f"tenant:{tenant.name}", "usd/day", f"{limit:f}")
         began = time.monotonic()
-        line.delay(SLOW)
+        line.set(delay=SLOW)
         try:
             burst = fleet.held_open(tenant.calls(AT_ONCE), ROOM)
         finally:
-            line.delay(0)
+            line.set()
         assert fleet.provider.under_way() == ROOM
         standing = tenant.standing("usd")
         fleet.provider.hold(False)
@@ -107,6 +108,7 @@ def test_both_gateways_admit_as_many_calls_at_once_as_a_budget_has_room_for_and_
         assert len(rows) == 1 + repeat * ROOM
         spent = sum(row["cost_nano"] for row in rows)
         assert in_nano(tenant.standing("usd")) == {"limit": limit / NANO, "spent": spent, "held": 0}
+    figures(f"0 of {REPEATS} times were other than {ROOM} of {AT_ONCE} calls let in to two gateways", REPEATS)
 
 
 def in_nano(standing: dict[str, float]) -> dict[str, Decimal]:

@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -76,7 +76,10 @@ def test_the_places_of_dead_workers_among_calls_in_flight_are_free_again_and_no_
     assert tenant.standing("concurrency")["spent"] == 0
 
 
-def test_gateways_and_workers_that_are_killed_under_load_lose_and_double_nothing(fleet: Fleet) -> None:
+@pytest.mark.shows("P1", "F1", "F2")
+def test_gateways_and_workers_that_are_killed_under_load_lose_and_double_nothing(
+    fleet: Fleet, figures: Callable[..., None]
+) -> None:
     tenant, chance = fleet.tenant(*LIMITS), random.Random(SEED)
     with fleet.load(CLIENTS, tenant.key) as load:
         for _ in range(KILLS):
@@ -101,3 +104,5 @@ def test_gateways_and_workers_that_are_killed_under_load_lose_and_double_nothing
     fleet.provider.hold(False)
     burst.join()
     fleet.audit()
+    kills = KILLS + RESTARTS
+    figures(f"0 of {kills} kills, {KILLS} of workers and {RESTARTS} of whole gateways, lost or doubled a row", kills)

@@ -82,9 +82,10 @@ def kill_any(rig: Rig, chance: random.Random) -> bool:
     return bool(found) and kill(chance.choice(found))
 
 
+@pytest.mark.shows("P1", "F1")
 @pytest.mark.parametrize("worker", KINDS if LONG else KINDS[:1])
 def test_workers_that_are_killed_at_random_lose_and_double_nothing(
-    worker: str, make_limited: Callable[..., Rig]
+    worker: str, make_limited: Callable[..., Rig], figures: Callable[..., None]
 ) -> None:
     rig, chance = make_limited(worker), random.Random(SEED)
     with Load(rig.service.port, CLIENTS, SEED, rig.key) as load:
@@ -96,11 +97,13 @@ def test_workers_that_are_killed_at_random_lose_and_double_nothing(
                 tell(f"{number} kills, clients: {dict(load.outcomes())}")
         time.sleep(0.3)
     audit(rig, load.calls)
+    figures(f"0 of {KILLS} kills of {worker} workers at random lost or doubled a row", KILLS)
 
 
+@pytest.mark.shows("P1", "F1")
 @pytest.mark.parametrize("worker", KINDS)
 def test_a_worker_that_is_killed_at_any_point_of_a_call_loses_and_doubles_nothing(
-    worker: str, make_limited: Callable[..., Rig]
+    worker: str, make_limited: Callable[..., Rig], figures: Callable[..., None]
 ) -> None:
     rig = make_limited(worker)
     with Load(rig.service.port, CLIENTS, SEED, rig.key) as load:
@@ -111,11 +114,14 @@ def test_a_worker_that_is_killed_at_any_point_of_a_call_loses_and_doubles_nothin
             tell(f"{KILLS_PER_POINT} kills: {rig.failpoints.killed()[-1]}; clients: {dict(load.outcomes())}")
         time.sleep(0.3)
     audit(rig, load.calls)
+    kills = KILLS_PER_POINT * len(POINTS)
+    figures(f"0 of {kills} kills of {worker} workers, {KILLS_PER_POINT} at each of {len(POINTS)} points, did", kills)
 
 
+@pytest.mark.shows("P1", "F4")
 @pytest.mark.parametrize("worker", KINDS if LONG else KINDS[:1])
 def test_a_worker_that_stops_in_a_transaction_holds_others_up_until_it_is_replaced_and_no_longer(
-    worker: str, make_limited: Callable[..., Rig]
+    worker: str, make_limited: Callable[..., Rig], figures: Callable[..., None]
 ) -> None:
     """Gunicorn kills a worker without signs of life. In the long form callers have less patience than that, and what is
     held for them all the same is undone; but PostgreSQL ends such a transaction before they lose it."""
@@ -131,11 +137,13 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_until_it_is_replac
     rig.audit()  # not what clients were told: an answer may be owed by a worker that is the next to stop
     codes = Counter(call.error.get("code") for call in load.calls if call.outcome == "fail")
     assert (codes["ledger_unavailable"] > 0) is (DATABASE == "sqlite") or not LONG
+    figures(f"0 of {STOPS} {worker} workers that were stopped in a transaction lost or doubled a row", STOPS)
 
 
+@pytest.mark.shows("P1", "F2")
 @pytest.mark.parametrize("worker", KINDS if LONG else KINDS[1:])
 def test_a_master_that_is_killed_is_followed_by_another_with_the_same_books(
-    worker: str, make_limited: Callable[..., Rig]
+    worker: str, make_limited: Callable[..., Rig], figures: Callable[..., None]
 ) -> None:
     rig, calls = make_limited(worker, GRACEFUL_TIMEOUT="5"), []
     for number in range(RESTARTS):
@@ -151,6 +159,7 @@ def test_a_master_that_is_killed_is_followed_by_another_with_the_same_books(
         calls += load.calls
         wait_for(lambda: not any(is_alive(pid) for pid in orphans), WITHIN)  # noqa: B023 - called at once
         audit(rig, calls)
+    figures(f"0 of {RESTARTS} kills of the master of {worker} workers lost or doubled a row", RESTARTS)
 
 
 def audit(rig: Rig, calls: Iterable[Call]) -> None:

@@ -33,7 +33,10 @@ def hours_later(rig: Rig) -> Iterator[Ledger]:
     ledger.close()
 
 
-def test_a_stream_of_hours_keeps_its_hold_until_its_worker_dies(rig: Rig, hours_later: Ledger) -> None:
+@pytest.mark.shows("P1", "F14")
+def test_a_stream_of_hours_keeps_its_hold_until_its_worker_dies(
+    rig: Rig, hours_later: Ledger, figures: Callable[..., None]
+) -> None:
     (worker,) = rig.service.workers()
     rig.provider.hold(True)
     stream = Burst(rig.service.port, [request("/inference", ASK, "long")])
@@ -54,3 +57,4 @@ def test_a_stream_of_hours_keeps_its_hold_until_its_worker_dies(rig: Rig, hours_
     (row,) = rig.audit(stream.calls).rows
     assert (row["usage_source"], row["held_ms"]) == ("bound", held["held_ms"])
     assert row["settled_ms"] - row["held_ms"] > HOURS * 3_600_000
+    figures(f"a stream held its place while another process saw {HOURS} hours go by, and was settled once", 1)

@@ -69,8 +69,11 @@ def unavailable(call: Call) -> bool:
     return told == (503, "ledger_unavailable") and (call.retry_after or 0) >= 1
 
 
+@pytest.mark.shows("P1")
 @pytest.mark.parametrize("kind", ["killed", "shut down", "stopped"])
-def test_without_its_ledger_a_gateway_buys_nothing_and_lets_nobody_in_until_it_is_back(kind: str, site: Site) -> None:
+def test_without_its_ledger_a_gateway_buys_nothing_and_lets_nobody_in_until_it_is_back(
+    kind: str, site: Site, figures: Callable[..., None]
+) -> None:
     tenant = site.fleet.tenant(*LIMITS)
     begin, end = fault(site.server, kind)
     with site.fleet.load(CLIENTS, tenant.key) as load:
@@ -94,6 +97,8 @@ def test_without_its_ledger_a_gateway_buys_nothing_and_lets_nobody_in_until_it_i
     assert wrong == []
     site.rig.audit(load.calls)
     wait_for(lambda: set(tenant.in_flight()) == {0}, SOON)
+    calls = len(load.calls)
+    figures(f"PostgreSQL {kind}: 0 of {calls} calls got anything but an answer or a 503", calls)
 
 
 def bought_by_now(site: Site) -> int:

@@ -17,8 +17,8 @@ from gateway.admission.failover import Failover
 from gateway.config import Secret
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand
 from gateway.stores.counters.redis import RedisCounters
+from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.redis_server import RedisServer
-from tests.fakes.slow_proxy import SlowProxy
 
 A = b"a" * 16
 LIMIT = 60  # a second
@@ -31,7 +31,7 @@ CALL = (Demand(A, 1, LIMIT, 1), Demand(A, IN_FLIGHT, 1000, 1))
 class Fault:
     """A Redis behind a proxy, and everything that may happen to it."""
 
-    def __init__(self, server: RedisServer, proxy: SlowProxy) -> None:
+    def __init__(self, server: RedisServer, proxy: ChaosProxy) -> None:
         self.server = server
         self.proxy = proxy
         self.slow_url = f"redis://127.0.0.1:{proxy.port}/0"
@@ -42,7 +42,7 @@ class Fault:
         {
             "killed": self.server.kill,
             "stopped": self.server.pause,
-            "slow": lambda: setattr(self.proxy, "seconds", 0.3),
+            "slow": lambda: self.proxy.set(delay=0.3),
             "read-only": lambda: self.client.replicaof("127.0.0.1", "1"),
             "full": lambda: self.client.config_set("maxmemory", 1),
             "emptied": self.client.flushall,
@@ -52,7 +52,7 @@ class Fault:
         {
             "killed": self.server.start,
             "stopped": self.server.resume,
-            "slow": lambda: setattr(self.proxy, "seconds", 0.0),
+            "slow": self.proxy.set,
             "read-only": lambda: self.client.replicaof("NO", "ONE"),
             "full": lambda: self.client.config_set("maxmemory", 0),
             "emptied": lambda: None,
@@ -61,7 +61,7 @@ class Fault:
 
 @pytest.fixture
 def fault(tmp_path: Path) -> Iterator[Fault]:
-    with RedisServer(tmp_path) as server, SlowProxy(server.port) as proxy:
+    with RedisServer(tmp_path) as server, ChaosProxy(server.port) as proxy:
         yield Fault(server, proxy)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from gateway.config.settings import ProviderSettings, Secret, Timeouts
 from gateway.model import ModelRequest
 from gateway.providers.base import Call
-from gateway.providers.openai import OpenAIProvider, OpenAIStream
+from gateway.providers.openai import OpenAIProvider
+from gateway.providers.openai_stream import OpenAIStream
 from tests.fakes.upstream import Upstream
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: up-1\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -78,11 +78,13 @@ def test_the_end_is_known_in_each_of_its_spellings(mark: bytes, upstream: Upstre
 
 
 @pytest.mark.parametrize("payload", [b"{bad", b'"text"', b"[]"])
-def test_a_stream_with_an_event_that_is_no_object_is_not_called_whole(payload: bytes, upstream: Upstream) -> None:
-    upstream.script = sending([HEAD + chunked(WHOLE, b"data: " + payload + b"\n\n", DONE) + END])
+def test_an_event_that_is_no_object_ends_the_stream_and_is_not_handed_on(payload: bytes, upstream: Upstream) -> None:
+    upstream.script = sending([HEAD + chunked(WHOLE), chunked(b"data: " + payload + b"\n\n", DONE) + END], pause=0.1)
     found = stream(upstream)
+    blocks = found.blocks()
+    assert next(blocks) == WHOLE
     with pytest.raises(UpstreamError, match="broke off"):
-        list(found.blocks())
+        next(blocks)
     assert found.completion().usage == Usage(3, 2)
 
 
