@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -28,6 +28,8 @@ class EmbeddedCells:
     def __init__(self, data_dir: Path, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._data_dir = data_dir
         self._clock = clock
+        self._opening = threading.Lock()  # by the first of many calls at once
+        self._opened: Environment | None = None
 
     def read(self, names: Sequence[str]) -> tuple[int, list[bytes]]:
         keys = [_key(name) for name in names]
@@ -49,10 +51,13 @@ class EmbeddedCells:
 
         return self._env.write(work)
 
-    @cached_property
+    @property
     def _env(self) -> Environment:
         """Opened in the worker, when first needed: an environment does not survive a fork."""
-        return open_environment(self._data_dir, "cells", _MAP, (), _PATIENCE)
+        if self._opened is None:
+            with self._opening:
+                self._opened = open_environment(self._data_dir, "cells", _MAP, (), _PATIENCE)
+        return self._opened
 
 
 def _key(name: str) -> bytes:

@@ -1,10 +1,12 @@
-"""Cells of several hosts, on one Redis. A change holds nobody up: it is made again where another one came first."""
+"""Cells of several hosts, on one Redis. A change holds no other process up: it is made again where another one came
+first. Those that this process's callers want at once are made as one: a hundred that all try again would starve."""
 
 from __future__ import annotations
 
-import random
+import contextlib
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 from redis import Redis
@@ -17,7 +19,7 @@ from gateway.stores.redis import RedisServer, evaluate
 _SECONDS = 0.25  # that an operation may take; a busy process must not take itself for a slow server
 _PREFIX = "llm-gateway:{cells}:"  # the braces keep all of it on one node
 _FEWEST_TRIES = 3  # in a busy process each answer comes late
-_PAUSE = 0.001  # seconds that are added with every try to the most that is waited before it: not all try at once
+_TURNS = 64  # of cells that are changed at once
 
 # Keys: cells. Answer: microseconds, and what each holds.
 _READ = """
@@ -51,6 +53,9 @@ class RedisCells:
 
     def __init__(self, url: Secret) -> None:
         self._server = RedisServer(url.reveal(), _SECONDS)
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
+        self._lock = threading.Lock()  # never held while anything is waited for
+        self._waiting: dict[str, list[_Wanted]] = {}
 
     def read(self, names: Sequence[str]) -> tuple[int, list[bytes]]:
         keys = [_PREFIX + name for name in names]
@@ -58,7 +63,77 @@ class RedisCells:
         return now * 1000, contents
 
     def change(self, name: str, change: Change) -> tuple[int, bytes]:
-        return self._server.run(lambda client: _change(client, [_PREFIX + name], change))
+        mine = _Wanted(change)
+        with self._lock:
+            batch = self._waiting.setdefault(name, [])
+            batch.append(mine)
+        if batch[0] is mine:
+            self._change_all(name, batch)
+        mine.done.wait()
+        if error := mine.lost or mine.error:
+            raise error
+        return mine.now, mine.content
+
+    def _change_all(self, name: str, batch: list[_Wanted]) -> None:
+        """Make as one all changes of a cell that come until it is this batch's turn."""
+        lost: StoreError | None = StoreError("Redis: the changes of a cell were cut short")
+        try:
+            with self._turn(name):
+                self._server.run(
+                    lambda client: _change(client, [_PREFIX + name], lambda held, now: _all(batch, held, now))
+                )
+            lost = None
+        except StoreError as error:
+            lost = error
+        finally:
+            for each in batch:
+                each.lost = lost
+                each.done.set()
+
+    @contextlib.contextmanager
+    def _turn(self, name: str) -> Iterator[None]:
+        """Wait for those before; from then on nobody joins the batch."""
+        turn = self._turns[hash(name) % _TURNS]
+        try:
+            its = turn.acquire(timeout=_SECONDS)
+        finally:
+            with self._lock:
+                del self._waiting[name]
+        if not its:
+            raise StoreError("Redis: the changes before take too long")
+        try:
+            yield
+        finally:
+            turn.release()
+
+
+class _Wanted:
+    """A change that somebody waits for.
+
+    Attributes:
+        done: it has been made, or never will be.
+        now, content: what came of it.
+        error: what it raised itself.
+        lost: why it may not have been made.
+    """
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.done = threading.Event()
+        self.now, self.content = 0, b""
+        self.error: Exception | None = None
+        self.lost: StoreError | None = None
+
+
+def _all(batch: Sequence[_Wanted], held: bytes, now: int) -> bytes:
+    """What a cell holds after changes, each of which is told what the one before it has left."""
+    for each in batch:
+        each.now, each.error = now, None
+        try:
+            each.content = held = each.change(held, now)
+        except Exception as error:  # noqa: BLE001 - raised where the change was asked for
+            each.error = error
+    return held
 
 
 def _change(client: Redis, key: Sequence[str], change: Change) -> tuple[int, bytes]:
@@ -75,5 +150,4 @@ def _change(client: Redis, key: Sequence[str], change: Change) -> tuple[int, byt
         if number >= _FEWEST_TRIES and time.monotonic() > until:
             raise StoreError("Redis: others change this cell all the time")
         now, held = later, really
-        time.sleep(random.uniform(0, number * _PAUSE))  # noqa: S311 - not a secret
     return now * 1000, content

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +14,7 @@ from gateway.stores import StoreError
 from gateway.stores.cells import embedded as module
 from gateway.stores.cells.embedded import EmbeddedCells
 from gateway.stores.cells.opening import open_cells
+from gateway.stores.embedded import Environment
 
 
 def last_written(cells: EmbeddedCells) -> int:
@@ -33,6 +38,20 @@ def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     cells.read([])
     assert [each.name.split("-")[0] for each in tmp_path.iterdir()] == ["cells"]
+
+
+def test_of_many_calls_at_once_one_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells, opening, open_really = EmbeddedCells(tmp_path), threading.Lock(), module.open_environment
+
+    def open_slowly(*arguments: Any) -> Environment:
+        assert opening.acquire(blocking=False), "two at once"
+        time.sleep(0.02)
+        opening.release()
+        return open_really(*arguments)
+
+    monkeypatch.setattr(module, "open_environment", open_slowly)
+    with ThreadPoolExecutor(8) as pool:
+        assert [each[1] for each in pool.map(cells.read, [["a"]] * 8)] == [[b""]] * 8
 
 
 def test_time_is_that_of_the_clock(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import redis
 
 from gateway.config import Secret
 from gateway.stores import StoreError
+from gateway.stores.cells import Change
 from gateway.stores.cells.opening import open_cells
 from gateway.stores.cells.redis import RedisCells
 from tests.fakes.redis_server import RedisServer
@@ -70,6 +73,81 @@ def test_a_cell_that_is_changed_all_the_time_is_given_up(cells: RedisCells, clie
     with pytest.raises(StoreError, match="all the time"):
         cells.change("a", late)
     assert 0.25 < time.monotonic() - began < 0.5
+
+
+class Waiting:
+    """A change that is under way, while the test lets others of the same cell come."""
+
+    def __init__(self, cells: RedisCells, error: BaseException | None = None) -> None:
+        self.cells, self.error, self.go = cells, error, threading.Event()
+        self.pool = ThreadPoolExecutor(8)
+        self.first = self.pool.submit(cells.change, "a", self._wait)
+        self.others: list[Future[tuple[int, bytes]]] = []
+
+    def _wait(self, held: bytes, now: int) -> bytes:
+        assert self.go.wait(5)
+        if self.error:
+            raise self.error
+        return held + b"!"
+
+    def add(self, change: Change) -> None:
+        self.others.append(self.pool.submit(self.cells.change, "a", change))
+        until = time.monotonic() + 5
+        while len(self.cells._waiting.get("a", ())) < len(self.others):
+            assert time.monotonic() < until
+            time.sleep(0.001)
+
+    def end(self) -> None:
+        self.go.set()
+        self.pool.shutdown()
+
+
+def test_what_comes_while_a_cell_is_changed_is_made_as_one_change(cells: RedisCells, client: redis.Redis) -> None:
+    waiting = Waiting(cells)
+    for letter in (b"x", b"y", b"z"):
+        waiting.add(lambda held, now, letter=letter: held + letter)
+    assert commands(client, waiting.end)["evalsha"] == 3
+    results = [each.result()[1] for each in (waiting.first, *waiting.others)]
+    assert results == [b"1!", b"1!x", b"1!xy", b"1!xyz"]
+
+
+def test_a_change_that_fails_among_others_is_its_callers_alone(cells: RedisCells) -> None:
+    waiting = Waiting(cells)
+    for letter in (b"x", None, b"z"):
+        waiting.add(lambda held, now, letter=letter: held + letter)
+    waiting.end()
+    assert isinstance(waiting.others[1].exception(), TypeError)
+    assert [waiting.others[0].result()[1], waiting.others[2].result()[1]] == [b"1!x", b"1!xz"]
+
+
+@pytest.mark.parametrize("leader", [True, False])
+def test_nobody_waits_for_a_change_that_was_cut_short(leader: bool, cells: RedisCells) -> None:
+    waiting = Waiting(cells, SystemExit() if leader else None)
+    for error in (None, SystemExit() if not leader else None):
+
+        def work(held: bytes, now: int, error: BaseException | None = error) -> bytes:
+            if error:
+                raise error
+            return held + b"x"
+
+        waiting.add(work)
+    waiting.end()
+    if leader:
+        assert [each.result()[1] for each in waiting.others] == [b"1x", b"1xx"]
+    else:
+        assert {type(each.exception()) for each in waiting.others} == {SystemExit, StoreError}
+        assert cells.read(["a"])[1] == [b"1!"]
+    assert cells.change("a", lambda held, now: b"2")[1] == b"2"
+
+
+def test_no_change_waits_for_long_for_those_before_it(cells: RedisCells) -> None:
+    waiting = Waiting(cells)
+    waiting.add(lambda held, now: held)
+    began = time.monotonic()
+    assert isinstance(waiting.others[0].exception(5), StoreError)
+    assert time.monotonic() - began < 0.5
+    waiting.end()
+    assert cells.change("a", lambda held, now: held)[1] == b"1!"
 
 
 def test_what_nobody_changes_for_an_hour_is_forgotten_and_what_is_empty_at_once(
