@@ -19,8 +19,8 @@ from gateway.stores.cells import failover as module
 from gateway.stores.cells.failover import FailoverCells
 from gateway.stores.cells.local import LocalCells
 from gateway.stores.cells.redis import RedisCells
+from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.redis_server import RedisServer
-from tests.fakes.slow_proxy import SlowProxy
 from tests.unit.stores.cells.workers import one_more
 
 MOMENT = 0.7  # seconds: 0.25 for Redis, and the rest for a busy machine
@@ -169,7 +169,7 @@ def test_going_and_coming_back_are_told_once_each(case: Case, caplog: pytest.Log
 class Line:
     """A Redis behind a proxy."""
 
-    def __init__(self, server: RedisServer, proxy: SlowProxy) -> None:
+    def __init__(self, server: RedisServer, proxy: ChaosProxy) -> None:
         self.server, self.proxy, self.failures = server, proxy, 0
         self.shared = RedisCells(Secret(f"redis://127.0.0.1:{proxy.port}/0"))
         self.cells = FailoverCells(self.shared, self._failed)
@@ -181,20 +181,20 @@ class Line:
         {
             "killed": self.server.kill,
             "stopped": self.server.pause,
-            "slow": lambda: setattr(self.proxy, "seconds", 0.3),
+            "slow": lambda: self.proxy.set(delay=0.3),
         }[kind]()
 
     def end(self, kind: str) -> None:
         {
             "killed": self.server.start,
             "stopped": self.server.resume,
-            "slow": lambda: setattr(self.proxy, "seconds", 0.0),
+            "slow": lambda: self.proxy.set(),
         }[kind]()
 
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    with RedisServer(tmp_path) as server, SlowProxy(server.port) as proxy:
+    with RedisServer(tmp_path) as server, ChaosProxy(server.port) as proxy:
         yield Line(server, proxy)
         server.resume()
 
