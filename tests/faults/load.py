@@ -25,6 +25,7 @@ _WITHOUT_AN_ANSWER = 0.05  # seconds before the next call
 _SIGN_OF_LIFE = 3.0  # seconds between two of them
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: *([0-9]+)", re.IGNORECASE)
+_MODEL = re.compile(rb"\r\nx-gateway-model: *([^\r]+)", re.IGNORECASE)
 _CHUNK_SIZES = re.compile(rb"(?:^|\r\n)[0-9a-f]+\r\n", re.IGNORECASE)
 
 
@@ -38,6 +39,7 @@ class Call:
         told: prompt and completion tokens, as the answer has them.
         error: the error's body.
         cached: nothing was bought for it.
+        model: who answered.
         retry_after: seconds after which the client is to try again, if it was told.
         began, seconds: when it began, by the monotonic clock, and how long it took.
     """
@@ -48,6 +50,7 @@ class Call:
     told: tuple[int, int] | None = None
     error: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
+    model: str = ""
     retry_after: int | None = None
     began: float = 0.0
     seconds: float = 0.0
@@ -103,6 +106,7 @@ def _understand(call: Call, answer: bytes) -> None:
     if not found:
         return
     call.status, call.cached = int(head.split()[1]), b"x-gateway-cache: hit" in head.lower()
+    call.model = named[1].decode() if (named := _MODEL.search(head)) else ""
     length, wait = _LENGTH.search(head), _RETRY_AFTER.search(head)
     call.retry_after = int(wait[1]) if wait else None
     if length and len(body) == int(length[1]):

@@ -36,6 +36,7 @@ ROWS = {
     "P16": "No secret leaves",
     "P17": "The metrics are bounded and true",
     "P18": "What is installed is what was locked",
+    "Affinity": "A conversation keeps its target, and the vendor's cache its prompts",
     "F1": "Workers killed at random and at every step of a call",
     "F2": "The master killed",
     "F3": "Reloads and stops under streams",

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -99,10 +100,23 @@ class Provider:
         found: int = self._control()["most"]
         return found
 
+    def fail(self, fails: bool) -> None:
+        """Answer 503 from now on, or no longer."""
+        self._control(fail=fails)
+
+    def asked(self) -> list[float]:
+        """When it was asked for answers since the last question of any kind, by the monotonic clock."""
+        found: list[float] = self._control()["asked"]
+        return found
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def _control(self, **wish: bool) -> Any:
         return requests.post(f"{self.url}{CONTROL}", json=wish, timeout=30).json()
 
     def stop(self) -> None:
+        self.signal(signal.SIGCONT)
         self._process.terminate()
         self._process.communicate(timeout=10)
 

@@ -10,9 +10,10 @@ import asyncio
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,18 @@ def read_record(file: Path) -> list[Line]:
     return [Line(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def _remembering(line: Line, messages: list[dict[str, Any]], remembered: set[str]) -> Line:
+    """A call with as many tokens as its messages have words, those cached that began an earlier one."""
+    words = cached = 0
+    for number, message in enumerate(messages, 1):
+        words += len(message["content"].split())
+        beginning = hashlib.sha256(json.dumps(messages[:number]).encode()).hexdigest()
+        if beginning in remembered:
+            cached = words
+        remembered.add(beginning)
+    return replace(line, prompt_tokens=words, cached_tokens=cached)
+
+
 def _usage(line: Line) -> dict[str, Any]:
     return {
         "prompt_tokens": line.prompt_tokens,
@@ -97,16 +110,27 @@ class _Provider:
         failing: of a hundred calls, so many fail at first.
         pieces: events of a stream that have text.
         pause: seconds after each of them.
+        remembers: prompts are cached, as vendors do.
     """
 
     def __init__(
-        self, record: Path, fixed: tuple[int, int] | None, latency: float, failing: int, pieces: int, pause: float
+        self,
+        record: Path,
+        fixed: tuple[int, int] | None,
+        latency: float,
+        failing: int,
+        pieces: int,
+        pause: float,
+        remembers: bool,
     ) -> None:
         self._record = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._fixed, self._latency, self._failing, self._pieces, self._pause = fixed, latency, failing, pieces, pause
         self._open = asyncio.Event()
         self._open.set()
         self._under_way = self._most = 0
+        self._fails = False
+        self._asked: list[float] = []
+        self._remembered: set[str] | None = set() if remembers else None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):  # the gateway is gone: it was killed, or has enough
@@ -127,12 +151,19 @@ class _Provider:
             self._open.clear()
         elif wish.get("hold") is False:
             self._open.set()
-        told = {"under_way": self._under_way, "most": self._most}
-        self._most = self._under_way
+        self._fails = wish.get("fail", self._fails)
+        told = {"under_way": self._under_way, "most": self._most, "asked": self._asked}
+        self._most, self._asked = self._under_way, []
         return told
 
     async def _answer(self, headers: Mapping[str, str], asked: Mapping[str, Any], writer: asyncio.StreamWriter) -> None:
+        self._asked.append(time.monotonic())
+        if self._fails:
+            writer.write(response(b'{"error": {"message": "Not now."}}', status=503))
+            return
         line = billed(headers["x-request-id"], int(headers["x-gateway-attempt"]), asked, self._fixed, self._failing)
+        if self._remembered is not None:
+            line = _remembering(line, asked["messages"], self._remembered)
         os.write(self._record, json.dumps(asdict(line)).encode() + b"\n")
         self._under_way += 1
         self._most = max(self._most, self._under_way)
@@ -174,6 +205,7 @@ async def _serve(provider: _Provider, port: int) -> None:
 @click.option("--failing", default=0, help="Of a hundred calls, so many fail at first.")
 @click.option("--pieces", default=8, help="Events of a stream that have text.")
 @click.option("--pause-ms", default=10.0, help="After each of them.")
+@click.option("--remembers", is_flag=True, help="Prompts are cached, as vendors do.")
 def main(
     port: int,
     record: Path,
@@ -182,11 +214,13 @@ def main(
     failing: int,
     pieces: int,
     pause_ms: float,
+    remembers: bool,
 ) -> None:
     """Answer on 127.0.0.1 until a signal ends it."""
 
     async def run() -> None:
-        await _serve(_Provider(record, usage, latency_ms / 1000, failing, pieces, pause_ms / 1000), port)
+        provider = _Provider(record, usage, latency_ms / 1000, failing, pieces, pause_ms / 1000, remembers)
+        await _serve(provider, port)
 
     asyncio.run(run())
 
