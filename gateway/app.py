@@ -77,7 +77,7 @@ def create_app(settings: Settings) -> Flask:
     board = Board(
         FailoverCells(open_cells(settings.redis_url, settings.data_dir), lambda: metrics.degraded("counters"))
     )
-    breakers = Breakers(board, settings.breaker, label)
+    breakers = Breakers(board, settings.breaker, _with_a_breaker(settings, label))
     metrics.show_breakers(lambda: {target: not breaker.closed for target, breaker in breakers.all().items()})
     most = settings.overload.max_in_flight
     targets = Targets(settings.providers, breakers, Credentials(settings.providers, board), most)
@@ -166,6 +166,19 @@ def _check_built_in(router: Router, providers: Mapping[str, Provider], settings:
                     providers[target.provider].check([target.model])
                 except GatewayError as error:
                     raise ConfigError([f"model {name}: {error.message}"]) from None
+
+
+def _with_a_breaker(settings: Settings, label: Callable[[str, str], str]) -> Callable[[str, str], str | None]:
+    """The label of a provider's model, but for failures that a client orders from the built-in one, and for providers
+    that other workers still have."""
+
+    def labelled(provider: str, model: str) -> str | None:
+        if provider not in settings.providers:
+            return None
+        found = label(provider, model)
+        return None if found == OTHER and settings.providers[provider].kind == OFFLINE else found
+
+    return labelled
 
 
 def _model_label(settings: Settings, catalogue: prices.Catalogue) -> Callable[[str, str], str]:

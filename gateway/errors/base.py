@@ -21,6 +21,7 @@ class GatewayError(Exception):
     Attributes:
         retryable: another target may answer.
         transient: this one may, in a moment.
+        is_well: what it tells of who was called: True, it has answered; False, it has failed; None, nothing.
         may_be_billed: of a provider's failure: it may have done the work, and nobody knows how much.
         upstream_request_id: the provider's own id of the call that failed.
     """
@@ -31,6 +32,7 @@ class GatewayError(Exception):
     type = "server_error"
     retryable = False
     transient = False
+    is_well: bool | None = None
     may_be_billed = False
     client_may_retry: bool | None = None  # None leaves it to the client, which goes by the status
     upstream_request_id: str | None = None

@@ -17,6 +17,7 @@ class ProviderRefused(GatewayError):
 
     # 401, 402 and 403 speak of the gateway's own account, 429 of its quota.
     statuses = frozenset({400, 404, 409, 413, 415, 422})
+    is_well = True
     type = "invalid_request_error"
     code = "provider_refused"
 
@@ -30,6 +31,7 @@ class UpstreamError(GatewayError):
     status = 502
     code = "upstream_error"
     retryable = True
+    is_well: bool | None = False
     may_be_billed = True
 
 
@@ -54,6 +56,7 @@ class CredentialRested(UpstreamError):
         rest: seconds for which it is left alone, unless the provider says how many.
     """
 
+    is_well = True
     may_be_billed = False
     rest = 60.0
 
@@ -75,6 +78,7 @@ class AnswerTooLarge(UpstreamError):
     """Not retried: it would be as large again."""
 
     retryable = False
+    is_well = True
     client_may_retry: bool | None = False
 
 
@@ -88,7 +92,7 @@ class ConnectionBroke(UpstreamError):
 
 
 class StaleConnection(ConnectionBroke):
-    pass
+    is_well = None
 
 
 class UpstreamTimeout(GatewayError):
@@ -96,6 +100,7 @@ class UpstreamTimeout(GatewayError):
 
     status = 504
     code = "upstream_timeout"
+    is_well = False
     may_be_billed = True
     client_may_retry: bool | None = False
 

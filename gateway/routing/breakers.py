@@ -21,7 +21,7 @@ class Open(Exception):
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
+        super().__init__("left alone after failures")
         self.seconds = seconds
 
 
@@ -31,10 +31,10 @@ class Breakers:
     Args:
         board: what workers tell each other.
         settings: when a target is left alone.
-        label: the one name that models of a provider share which nobody has configured: there must be few names.
+        label: the name of a provider's model that its breaker has; there must be few. None where it has no breaker.
     """
 
-    def __init__(self, board: Board, settings: BreakerSettings, label: Callable[[str, str], str]) -> None:
+    def __init__(self, board: Board, settings: BreakerSettings, label: Callable[[str, str], str | None]) -> None:
         self._board = board
         self._settings = settings
         self._label = label
@@ -44,8 +44,7 @@ class Breakers:
     def enter(self, target: Target) -> bool:
         """Let a call through; whether it is the probe. Raises Open."""
         cell = self._cell(target)
-        seen = Breaker.read(self._board.get(cell))
-        if seen.closed:
+        if not cell or (seen := Breaker.read(self._board.get(cell))).closed:
             return False
         if wait := seen.wait(self._board.now()):
             raise Open(wait)
@@ -65,17 +64,18 @@ class Breakers:
     def succeeded(self, target: Target, is_probe: bool) -> None:
         """An answer came."""
         cell = self._cell(target)
-        if self._board.get(cell):
+        if cell and self._board.get(cell):
             self._board.change(cell, lambda content, now: Breaker.read(content).succeeded(is_probe).write())
 
     def failed(self, target: Target, is_probe: bool) -> None:
         """None came, or one that broke off."""
-        most, seconds = self._settings.failures, self._settings.open_seconds
+        cell, settings = self._cell(target), self._settings
+        if not cell:
+            return
 
         def change(content: bytes, now: int) -> bytes:
-            return Breaker.read(content).failed(now, is_probe, most, seconds).write()
+            return Breaker.read(content).failed(now, is_probe, settings.failures, settings.open_seconds).write()
 
-        cell = self._cell(target)
         self._board.change(cell, change)
         name = str(self._targets[cell])
         if name not in self._failed():
@@ -92,12 +92,16 @@ class Breakers:
         """Look also at those that have failed elsewhere."""
         for name in self._failed():
             provider, _, model = name.partition("/")
-            self._board.get(self._cell(Target(provider, model)))
+            if cell := self._cell(Target(provider, model)):
+                self._board.get(cell)
 
-    def _cell(self, target: Target) -> str:
-        named = Target(target.provider, self._label(target.provider, target.model))
-        cell = f"breaker {named}"
-        self._targets.setdefault(cell, named)
+    def _cell(self, target: Target) -> str | None:
+        label = self._label(target.provider, target.model)
+        if label is None:
+            return None
+        cell = f"breaker {target.provider}/{label}"
+        if cell not in self._targets:
+            self._targets[cell] = Target(target.provider, label)
         return cell
 
 

@@ -22,7 +22,7 @@ class AllRest(Exception):
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
+        super().__init__("its credentials rest")
         self.seconds = seconds
 
 

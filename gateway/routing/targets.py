@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.config.settings import ProviderSettings
-from gateway.errors import CredentialRested, GatewayError, UpstreamError, UpstreamTimeout
+from gateway.errors import CredentialRested, GatewayError
 from gateway.model import State, Target
 from gateway.routing.breakers import Breakers, Open
 from gateway.routing.credentials import AllRest, Credentials
@@ -57,11 +58,12 @@ class Targets:
     def __init__(
         self, providers: Mapping[str, ProviderSettings], breakers: Breakers, credentials: Credentials, most: int
     ) -> None:
-        self.breakers = breakers
+        self._breakers = breakers
         self._credentials = credentials
         room = most if len(providers) == 1 else max(1, int(_ROOM * most))
         self._room = {name: provider.max_in_flight or room for name, provider in providers.items()}
         self._in_flight: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     def enter(self, target: Target, conversation: str | None = None, rested: bool = True) -> Place:
         """Take a place, which is to be left once.
@@ -74,34 +76,34 @@ class Targets:
         Raises:
             Unavailable: there is none now.
         """
-        if self._in_flight[target.provider] >= self._room[target.provider]:
-            raise Unavailable("no room", _NO_ROOM_FOR)
+        with self._counting:
+            if self._in_flight[target.provider] >= self._room[target.provider]:
+                raise Unavailable("no room", _NO_ROOM_FOR)
+            self._in_flight[target.provider] += 1
         try:
             key = self._credentials.pick(target.provider, conversation, rested)
-            is_probe = self.breakers.enter(target)
-        except AllRest as resting:
-            raise Unavailable("its credentials rest", resting.seconds) from None
-        except Open as left_alone:
-            raise Unavailable("left alone after failures", left_alone.seconds) from None
-        self._in_flight[target.provider] += 1
-        return Place(target, key, is_probe)
+            return Place(target, key, self._breakers.enter(target))
+        except (AllRest, Open) as closed:
+            with self._counting:
+                self._in_flight[target.provider] -= 1
+            raise Unavailable(str(closed), closed.seconds) from None
 
-    def leave(self, place: Place, error: GatewayError | None, told: bool = True) -> None:
+    def leave(self, place: Place, is_well: bool | None, error: GatewayError | None = None) -> None:
         """Give a place back.
 
         Args:
             place: which one.
+            is_well: whether the target has answered; None where the call says nothing of it.
             error: what ended the call; None for an answer.
-            told: whether that tells anything of the target: not where the client has left, or nothing was sent.
         """
-        self._in_flight[place.target.provider] -= 1
+        with self._counting:
+            self._in_flight[place.target.provider] -= 1
         if isinstance(error, CredentialRested):
             self._credentials.rest(place.target.provider, place.key, error)
-        elif told and isinstance(error, UpstreamError | UpstreamTimeout):
-            self.breakers.failed(place.target, place.is_probe)
-            return
-        if told:
-            self.breakers.succeeded(place.target, place.is_probe)
+        if is_well:
+            self._breakers.succeeded(place.target, place.is_probe)
+        elif is_well is False:
+            self._breakers.failed(place.target, place.is_probe)
 
     def has_another_key(self, place: Place) -> bool:
         """Whether the provider has a credential that need not rest."""
@@ -110,7 +112,7 @@ class Targets:
     def states(self) -> dict[str, State]:
         """How each provider fares: as the worst of its targets."""
         found: dict[str, State] = dict.fromkeys(self._room, "ok")
-        for target, breaker in self.breakers.all().items():
+        for target, breaker in self._breakers.all().items():
             if not breaker.closed:
                 found[target.provider] = "down"
             elif breaker.failures and found[target.provider] == "ok":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from gateway.errors import GatewayError, ProviderRefused, UpstreamError, UpstreamTimeout
+from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout
 from gateway.model import Answer, Completion
 from gateway.providers.base import Call, Provider
 from gateway.routing.targets import Targets
@@ -50,7 +50,7 @@ class Attempt:
         try:
             self._books.hold(self._exchange, self._entry)
         except BaseException:
-            self._targets.leave(self._step.place, None, told=False)
+            self._targets.leave(self._step.place, None)
             raise
         record.attempts = self._entry.number
         self._call = replace(self._call, cap=self._entry.bound.cap)
@@ -96,12 +96,12 @@ class Attempt:
         self._count_time()
         outcome, seconds = error.code if error else "success", time.monotonic() - self._sent
         self._books.metrics.attempt(self._target.provider, self._target.model, outcome, seconds)
-        failed = isinstance(error, UpstreamError | UpstreamTimeout)
-        if error and failed:
+        if isinstance(error, UpstreamError | UpstreamTimeout):
             log_failed_attempt(self._exchange.record, error.code, error.detail)
-        answered = error is None or isinstance(error, ProviderRefused)
-        # a client's own deadline says nothing about the provider
-        self._targets.leave(self._step.place, error, told=answered or (failed and not self._call.expired))
+        is_well = error is None or error.is_well
+        if error and self._call.expired:  # a client's own deadline says nothing about the provider
+            is_well = None
+        self._targets.leave(self._step.place, is_well, error)
 
     def _count_time(self) -> None:
         """Take the time since the last look as spent on the provider."""

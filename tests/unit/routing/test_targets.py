@@ -9,6 +9,7 @@ import pytest
 from gateway.config import Secret
 from gateway.config.settings import BreakerSettings, ProviderSettings
 from gateway.errors import (
+    AnswerTooLarge,
     ClientLeft,
     CredentialRefused,
     GatewayError,
@@ -16,6 +17,7 @@ from gateway.errors import (
     ProviderFailed,
     ProviderRefused,
     QuotaSpent,
+    StaleConnection,
 )
 from gateway.model import Target
 from gateway.routing.board import Board
@@ -51,7 +53,7 @@ def targets(make_targets: Callable[[], Targets]) -> Targets:
 def fail(targets: Targets, target: Target, error: GatewayError | None, conversation: str | None = "c") -> int:
     """Have a call end so; the credential that it used."""
     place = targets.enter(target, conversation)
-    targets.leave(place, error)
+    targets.leave(place, error is None or error.is_well, error)
     return place.key
 
 
@@ -64,7 +66,7 @@ def why(targets: Targets, target: Target) -> tuple[str, float]:
 def test_a_provider_has_so_many_places_and_one_that_is_left_is_free(targets: Targets) -> None:
     places = [targets.enter(PLAIN) for _ in range(2)]
     assert why(targets, Target("plain", "another"))[0] == "no room"
-    targets.leave(places[0], None)
+    targets.leave(places[0], True)
     targets.enter(PLAIN)
 
 
@@ -101,11 +103,13 @@ def test_where_all_credentials_rest_the_target_takes_calls_only_of_those_who_hav
     assert targets.enter(POOL, "c", rested=False).key == keys[0], "the one that may be used soonest"
 
 
-@pytest.mark.parametrize("error", [None, ProviderRefused(400), ProviderBusy(), CredentialRefused("no")])
+@pytest.mark.parametrize(
+    "error", [None, ProviderRefused(400), ProviderBusy(), CredentialRefused("no"), AnswerTooLarge()]
+)
 def test_a_target_that_answers_anything_about_the_request_is_well(error: GatewayError | None, targets: Targets) -> None:
     for _ in range(3):
         fail(targets, POOL, ProviderFailed("500"))
-        targets.leave(targets.enter(POOL, rested=False), error)
+        targets.leave(targets.enter(POOL, rested=False), error is None or error.is_well, error)
     assert targets.states()["pool"] == "ok"
 
 
@@ -119,12 +123,13 @@ def test_failures_leave_a_target_alone_until_a_probe_is_answered(targets: Target
     probe = targets.enter(PLAIN)
     assert probe.is_probe
     assert why(targets, PLAIN)[0] == "left alone after failures", "one at a time"
-    targets.leave(probe, None)
+    targets.leave(probe, True)
     assert targets.states()["plain"] == "ok"
 
 
 def test_what_says_nothing_of_a_target_changes_nothing_but_its_room(targets: Targets) -> None:
     fail(targets, PLAIN, ProviderFailed("500"))
     for _ in range(5):
-        targets.leave(targets.enter(PLAIN), ClientLeft(), told=False)
+        fail(targets, PLAIN, ClientLeft())
+        fail(targets, PLAIN, StaleConnection())
     assert targets.states()["plain"] == "degraded"
