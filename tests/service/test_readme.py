@@ -97,10 +97,13 @@ def test_the_python_shown_is_answered(checkout: Path) -> None:
 def test_the_yaml_shown_is_a_valid_file_and_the_json_valid_json(checkout: Path) -> None:
     from gateway.config import load
 
-    *tried, yaml = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    for shown in tried:
-        (checkout / "gateway.yaml").write_text(shown)
-        load({"API_KEY": "k" * 20, "MODEL_NAME": "offline/echo"}, checkout)
+    shown = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    (yaml,) = [each for each in shown if "/run/secrets" in each]
+    keys = {f"{name}_API_KEY": f"sk-{name}" for name in ("OPENAI", "SECOND", "GROQ")}
+    for other in shown:
+        if other != yaml:
+            (checkout / "gateway.yaml").write_text(other)
+            load({"API_KEY": "k" * 20, "MODEL_NAME": "offline/echo", **keys}, checkout)
     key, bundle = checkout / "key", checkout / "corp.pem"
     key.write_text("secret")
     bundle.write_text(Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")).read_text())
