@@ -88,6 +88,10 @@ class Targets:
                 self._in_flight[target.provider] -= 1
             raise Unavailable(str(closed), closed.seconds) from None
 
+    def answered(self, place: Place) -> None:
+        """The target has begun to answer: that ends a probe, however long the answer takes."""
+        self._breakers.succeeded(place.target, place.is_probe)
+
     def leave(self, place: Place, is_well: bool | None, error: GatewayError | None = None) -> None:
         """Give a place back.
 

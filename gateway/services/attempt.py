@@ -59,7 +59,9 @@ class Attempt:
     def send(self, provider: Provider, send: Callable[..., T]) -> T:
         """Have `provider` answer by `send`, one of its methods. A failure ends the attempt and is raised."""
         try:
-            return send(provider, self._exchange.request, self._target.model, self._call)
+            answer = send(provider, self._exchange.request, self._target.model, self._call)
+            self._targets.answered(self._step.place)
+            return answer
         except GatewayError as error:
             self._exchange.record.upstream_request_id = error.upstream_request_id
             self._lose(error, error.may_be_billed)

@@ -7,11 +7,18 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 
 from gateway.concurrency import HungUp, wait
 from gateway.config.settings import ModelSettings, RetrySettings
-from gateway.errors import ClientLeft, CredentialRested, GatewayError, NoProviderAvailable, UpstreamTimeout
+from gateway.errors import (
+    ClientLeft,
+    CredentialRested,
+    GatewayError,
+    NoProviderAvailable,
+    StaleConnection,
+    UpstreamTimeout,
+)
 from gateway.routing.affinity import conversation, ranked
 from gateway.routing.budget import RetryBudget
 from gateway.routing.router import Candidate
@@ -111,7 +118,7 @@ class Route:
     def _at(self, candidate: Candidate, rested: bool, others: int) -> Iterator[Step]:
         """The steps at one target, which leave one to each of the `others` after it."""
         most = max(1, min(self._routing.retry.attempts, MOST_ATTEMPTS - self._made - others))
-        for tries in range(1, most + 1):
+        for tries in count(1):
             try:
                 place = self._routing.targets.enter(candidate.target, self._conversation, rested and tries == 1)
             except Unavailable as closed:
@@ -127,6 +134,8 @@ class Route:
             yield step
             error = self._failure = step.error or GatewayError()
             self._tell(candidate, error.detail or error.code)
+            if isinstance(error, StaleConnection):
+                most = max(most, 2)  # nobody has had the request, however often the operator wants it tried
             self._ended = self._made == MOST_ATTEMPTS or not self._may_go_on(error, time.monotonic() - step.began)
             if self._ended or tries == most or not self._again(step, error, tries):
                 return

@@ -233,3 +233,30 @@ def test_a_client_that_leaves_between_two_attempts_ends_them(client: FlaskClient
         )
     assert (answer.status_code, len(upstream.received)) == (499, 1)
     assert json.loads(answer.data)["error"]["code"] == "client_left"
+
+
+def test_a_stream_that_has_begun_lets_others_call_its_target_again(client: FlaskClient, upstream: Upstream) -> None:
+    upstream.script = failing(500)
+    ask(client)
+    time.sleep(0.35)
+    event = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'
+    upstream.script = sending([b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + event, b""], pause=0.4)
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    under_way = client.post("/v1/chat/completions", json=body, headers=GOOD)
+    upstream.script = GOOD_ANSWER
+    assert [ask(client).status_code for _ in range(3)] == [200] * 3
+    under_way.close()
+
+
+def test_a_connection_that_had_been_closed_costs_no_call_even_where_nothing_is_tried_again(
+    make_app: MakeApp, upstream: Upstream
+) -> None:
+    file = f"""
+retry: {{attempts: 1}}
+providers: {{up: {{kind: openai, base_url: {upstream.base_url}}}}}
+models: {{m: {{targets: [{{provider: up, model: a}}]}}}}
+"""
+    client = make_app(file, MODEL_NAME="m").test_client()
+    ask(client)
+    upstream.script = at_first(sends(b""))
+    assert told(ask(client)) == (200, "up/a", "2")
