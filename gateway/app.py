@@ -14,8 +14,10 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import summary
 from gateway.admission.failover import Failover
 from gateway.admission.limiter import Limiter
+from gateway.admission.places import Places
 from gateway.api import docs, errors, health, hooks, inference, openai, usage
 from gateway.api import metrics as metrics_api
+from gateway.api.gate import Gate
 from gateway.auth.guesses import Guesses
 from gateway.auth.keys import Keys
 from gateway.cache import responses
@@ -41,7 +43,8 @@ from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
 from gateway.telemetry.sums import Sums
 
-LEDGER, COUNTERS, DIRECTORY, KEEPER = "ledger", "counters", "directory", "keeper"  # among the application's extensions
+# Among the application's extensions.
+LEDGER, COUNTERS, DIRECTORY, KEEPER, PLACES = "ledger", "counters", "directory", "keeper", "places"
 
 
 def create_app(settings: Settings) -> Flask:
@@ -97,7 +100,8 @@ def create_app(settings: Settings) -> Flask:
 
     LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))
     metrics.init_app(app)
-    hooks.install(app, settings, Keys(settings.api_keys, directory.key), Guesses(counters), metrics)
+    keys = Keys(settings.api_keys, directory.key)
+    hooks.install(app, settings, keys, Guesses(counters), metrics)
     errors.install(app)
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
@@ -105,6 +109,12 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(usage.blueprint(Standings(ledger, counters, directory)))
     app.register_blueprint(metrics_api.blueprint(metrics))
     app.register_blueprint(docs.blueprint())
+    overload = settings.overload
+    queue = overload.max_in_flight // 10 if overload.max_queue is None else overload.max_queue
+    places = app.extensions[PLACES] = Places(overload.max_in_flight, queue, overload.queue_seconds)
+    posts = [rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    asked = [path for path in posts if path.startswith(("/inference", "/v1/"))]
+    app.wsgi_app = Gate(app.wsgi_app, asked, places, keys, metrics, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
 
 

@@ -22,6 +22,7 @@ attempt at the same target or the next one can help; the message is written for 
     ├── InsufficientQuota        429 insufficient_quota: a limit is spent
     ├── BudgetHeld               429 budget_held: calls in flight hold what is left of it
     ├── LedgerUnavailable        503 ledger_unavailable
+    ├── Overloaded               503 overloaded: a worker has as many calls as it takes
     ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
     ├── UpstreamError            502 upstream_error
     │   ├── ProviderFailed       502 it said so itself, with a 5xx or a 429
@@ -57,6 +58,7 @@ from gateway.errors.requests import (
     ModelNotAllowed,
     ModelNotFound,
     NotFound,
+    Overloaded,
     RateLimited,
     RequestTimeout,
     RequestTooLarge,
@@ -96,6 +98,7 @@ __all__ = [
     "ModelNotAllowed",
     "ModelNotFound",
     "NotFound",
+    "Overloaded",
     "ProviderFailed",
     "ProviderRefused",
     "RateLimited",

@@ -21,7 +21,7 @@ from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
 from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
 
 from gateway.api.body import linger
-from gateway.app import COUNTERS, DIRECTORY, KEEPER, LEDGER
+from gateway.app import COUNTERS, DIRECTORY, KEEPER, LEDGER, PLACES
 from gateway.concurrency import every
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
@@ -135,9 +135,13 @@ def install() -> None:
 
 
 def begin(worker: Worker) -> None:
-    """Have the stores kept in order beside the requests, if this is our application."""
+    """Have the stores kept in order beside the requests, and no more calls than can be served, if this is our
+    application: each takes a connection, which is two open files, or a thread."""
     extensions = getattr(worker.wsgi, "extensions", {})
     if KEEPER in extensions:
+        extensions[PLACES].fit(
+            worker.cfg.threads if isinstance(worker, ThreadWorker) else worker.cfg.worker_connections
+        )
         extensions[DIRECTORY].tenants()  # reads what there is, which no request need wait for then
         extensions[KEEPER].start()
         every(_BEAT, extensions[COUNTERS].maintain)
