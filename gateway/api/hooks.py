@@ -56,18 +56,8 @@ def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metric
             _check_metrics_token(settings.metrics_token)
         if request.endpoint in OPEN:
             return
-        g.caller = request.environ.get(CALLER) or authenticate()
+        g.caller = request.environ.get(CALLER) or _authenticate(keys, guesses, metrics)
         g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
-
-    def authenticate() -> Caller:
-        shown = credentials(request.environ)
-        try:
-            return keys.authenticate(shown)
-        except Unauthorized:
-            metrics.refused("invalid" if shown else "missing")
-            if shown:
-                guesses.count(g.record.client_address)
-            raise
 
     def finish(response: Response) -> Response:
         return _finish(response, metrics)
@@ -110,6 +100,17 @@ def _finish(response: Response, metrics: Metrics) -> Response:
     else:
         end()
     return response
+
+
+def _authenticate(keys: Keys, guesses: Guesses, metrics: Metrics) -> Caller:
+    shown = credentials(request.environ)
+    try:
+        return keys.authenticate(shown)
+    except Unauthorized:
+        metrics.refused("invalid" if shown else "missing")
+        if shown:
+            guesses.count(g.record.client_address)
+        raise
 
 
 def _check_metrics_token(token: Secret | None) -> None:
