@@ -32,6 +32,14 @@ def give_way() -> None:
     time.sleep(0)
 
 
+def accept_in_turn() -> None:
+    """Have gevent's servers take one new connection between two turns of those that they have, and not a hundred: in a
+    flood these would leave no time to answer any. The kernel keeps the others waiting, which costs nothing."""
+    from gevent.server import StreamServer
+
+    StreamServer.max_accept = 1
+
+
 def off_the_loop(work: Callable[[], T], blocks: bool = True) -> T:
     """Run native code that takes long, and nothing that gevent patches, where it holds nobody up. What `blocks` not,
     but waits as greenlets do, is run where it is asked for."""

@@ -22,7 +22,7 @@ from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
 
 from gateway.api.body import linger
 from gateway.app import COUNTERS, DIRECTORY, KEEPER, LEDGER, PLACES
-from gateway.concurrency import every
+from gateway.concurrency import accept_in_turn, every
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
 from gateway.telemetry.logs import log_cut_requests, log_request
@@ -88,6 +88,11 @@ class OurWorker(Worker):  # type: ignore[misc]
 
 class GeventWorker(OurWorker, GunicornGeventWorker):  # type: ignore[misc]
     """The default: a greenlet for each connection."""
+
+    def patch(self) -> None:
+        """Also share the processor between old and new connections, as Gunicorn does with several workers."""
+        super().patch()
+        accept_in_turn()
 
 
 class ThreadWorker(OurWorker, GunicornThreadWorker):  # type: ignore[misc]
