@@ -18,7 +18,9 @@ class RequestRecord:
         started: monotonic seconds.
         cache: how it met the response cache: hit, miss or bypass; `cached` says whether the answer is from there.
         requested_model: the name that the client asked for; `model` is the provider's.
-        waited_seconds: time spent waiting for others: for the request's body, for providers in all attempts together.
+        waited_seconds: time spent waiting for others: for a place, for the request's body, for limits, for providers in
+            all attempts together.
+        limited_seconds: of these, for limits.
         limit: the one that refused, as `tenant:search usd/month`.
         rates: how the limits stand that have headers.
         prompt, response: filled only where the operator logs prompts.
@@ -44,6 +46,7 @@ class RequestRecord:
     cached: bool = False
     attempts: int = 0
     waited_seconds: float = 0.0
+    limited_seconds: float = 0.0
     usage: Usage | None = None
     cost_nano: int | None = None
     ttft_ms: int | None = None
