@@ -14,8 +14,10 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import summary
 from gateway.admission.failover import Failover
 from gateway.admission.limiter import Limiter
+from gateway.admission.places import Places
 from gateway.api import docs, errors, health, hooks, inference, openai, usage
 from gateway.api import metrics as metrics_api
+from gateway.api.gate import Gate
 from gateway.auth.guesses import Guesses
 from gateway.auth.keys import Keys
 from gateway.cache import responses
@@ -49,8 +51,8 @@ from gateway.telemetry.logs import LogFile
 from gateway.telemetry.metrics import OTHER, Metrics
 from gateway.telemetry.sums import Sums
 
-# Among the application's extensions:
-LEDGER, COUNTERS, DIRECTORY, KEEPER, BOARD = "ledger", "counters", "directory", "keeper", "board"
+# Among the application's extensions.
+LEDGER, COUNTERS, DIRECTORY, KEEPER, BOARD, PLACES = "ledger", "counters", "directory", "keeper", "board", "places"
 
 
 def create_app(settings: Settings) -> Flask:
@@ -91,7 +93,7 @@ def create_app(settings: Settings) -> Flask:
         state=state.counters,
     )
     limiter = Limiter(counters, directory.limits, tell_overrun)
-    holds = Holds(limiter, ledger, settings.help_url, metrics.limit_refused)
+    holds = Holds(limiter, ledger, settings.help_url, metrics.limit_refused, settings.overload.limit_wait_seconds)
     costs = Costs(settings, catalogue, metrics.unpriced)
     caps = {name: model.max_output_tokens for name, model in settings.models.items() if model.max_output_tokens}
     providers = registry.build(settings.providers, counter.count, counter.count_prompt)
@@ -116,7 +118,8 @@ def create_app(settings: Settings) -> Flask:
 
     LogFile.failed = staticmethod(lambda: metrics.degraded("logs"))
     metrics.init_app(app)
-    hooks.install(app, settings, Keys(settings.api_keys, directory.key), Guesses(counters), metrics)
+    keys = Keys(settings.api_keys, directory.key)
+    hooks.install(app, settings, keys, Guesses(counters), metrics)
     errors.install(app)
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
@@ -124,6 +127,12 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(usage.blueprint(Standings(ledger, counters, directory)))
     app.register_blueprint(metrics_api.blueprint(metrics))
     app.register_blueprint(docs.blueprint())
+    overload = settings.overload
+    queue = overload.max_in_flight // 10 if overload.max_queue is None else overload.max_queue
+    places = app.extensions[PLACES] = Places(overload.max_in_flight, queue, overload.queue_seconds)
+    posts = [rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    asked = [path for path in posts if path.startswith(("/inference", "/v1/"))]
+    app.wsgi_app = Gate(app.wsgi_app, asked, places, keys, metrics, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
 
 

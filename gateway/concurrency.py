@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import select
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -29,6 +30,14 @@ def cooperative() -> bool:
 def give_way() -> None:
     """Let others have their turn: to call in any loop whose length a stranger decides."""
     time.sleep(0)
+
+
+def accept_in_turn() -> None:
+    """Have gevent's servers take one new connection between two turns of those that they have, and not a hundred: in a
+    flood these would leave no time to answer any. The kernel keeps the others waiting, which costs nothing."""
+    from gevent.server import StreamServer
+
+    StreamServer.max_accept = 1
 
 
 def off_the_loop(work: Callable[[], T], blocks: bool = True) -> T:
@@ -168,7 +177,29 @@ class HungUp(Exception):
     """The other end of a connection has closed it. No OSError, for the same reason."""
 
 
-def wait(seconds: float, client: socket.socket | None, readable: socket.socket | None = None) -> None:
+class HasFile(Protocol):
+    """What the system can wait for."""
+
+    def fileno(self) -> int: ...
+
+
+class Bell:
+    """Wakes one that waits until it has something to read; from any thread, and without waiting."""
+
+    def __init__(self) -> None:
+        self._file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._file
+
+    def ring(self) -> None:
+        os.eventfd_write(self._file, 1)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def wait(seconds: float, client: socket.socket | None, readable: HasFile | None = None) -> None:
     """Wait until `readable` has something to read, for `seconds` at most.
 
     Args:

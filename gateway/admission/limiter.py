@@ -28,12 +28,14 @@ class NoRoom(Exception):
     Args:
         shortage: of several, the limit that will refuse for longest.
         rates: how all limits stand that have headers.
+        wait: seconds until all have room; 0 where only calls in flight stand in the way, infinite where it never fits.
     """
 
-    def __init__(self, shortage: Shortage, rates: Sequence[Rate]) -> None:
+    def __init__(self, shortage: Shortage, rates: Sequence[Rate], wait: float) -> None:
         super().__init__(shortage.limit.subject.text)
         self.shortage = shortage
         self.rates = rates
+        self.wait = wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +173,13 @@ def _rate(limit: Limit, used: int, taken: int) -> Rate:
 
 
 def _no_room(bearing: Bearing, demands: Sequence[Demand], verdict: Verdict) -> NoRoom:
-    now, short, rates = time.time(), [], []
+    now, short, rates, longest = time.time(), [], [], 0.0
     for (limit, instance), demand, used, wait in zip(bearing, demands, verdict.used, verdict.waits, strict=True):
         if limit.headed:
             rates.append(_rate(limit, used, 0))
         if wait:
+            never = demand.amount > limit.value
+            longest = max(longest, math.inf if never else 0.0 if limit.unit == CONCURRENCY else wait)
             resets = None if wait == math.inf else math.ceil(now + wait)
-            short.append(
-                (demand.amount > limit.value, resets or 0, Shortage(limit, instance, used, 0, demand.amount, resets))
-            )
-    return NoRoom(max(short, key=lambda one: one[:2])[2], rates)
+            short.append((never, resets or 0, Shortage(limit, instance, used, 0, demand.amount, resets)))
+    return NoRoom(max(short, key=lambda one: one[:2])[2], rates, longest)

@@ -6,10 +6,10 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flask import Request, Response, g
+from flask import Request, g
 from gunicorn.http.errors import ParseException
 
 from gateway.api.strict_json import parse
@@ -89,19 +89,23 @@ def _read_errors(connection: socket.socket | None) -> Iterator[None]:
         raise InvalidRequest("The body's framing is broken.") from error
 
 
-def close_if_unread(request: Request, response: Response) -> None:
-    """Have the connection closed after `response` if much of the request's body was left unread.
+def close_if_unread(environ: Mapping[str, Any]) -> Callable[[], None] | None:
+    """Have the connection closed after the response if much of the request's body was left unread.
 
     Gunicorn would read all of it first so as to find the next request, for as long as the client goes on sending.
+
+    Returns:
+        What is to be done once the response has been sent, if anything is.
     """
-    connection = request.environ.get("gunicorn.socket")
-    if connection is None or request.environ.get(_READ_TO_ITS_END):
-        return
-    body: Any = request.environ["wsgi.input"]
-    unread = (request.content_length or 0) > _MOST_LEFT_UNREAD or "Transfer-Encoding" in request.headers
-    if unread or body.failed:
-        body.message.force_close()
-        response.call_on_close(lambda: linger(connection))
+    connection = environ.get("gunicorn.socket")
+    if connection is None or environ.get(_READ_TO_ITS_END):
+        return None
+    body: Any = environ["wsgi.input"]
+    unread = int(environ.get("CONTENT_LENGTH") or 0) > _MOST_LEFT_UNREAD or "HTTP_TRANSFER_ENCODING" in environ
+    if not (unread or body.failed):
+        return None
+    body.message.force_close()
+    return lambda: linger(connection)
 
 
 def linger(connection: socket.socket) -> None:

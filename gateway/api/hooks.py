@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
-import uuid
 
 from flask import Flask, Response, g, request
 
+from gateway.api.arriving import METHODS, begin_record, credentials
 from gateway.api.body import close_if_unread
-from gateway.api.client_address import client_address
+from gateway.api.gate import CALLER, RECORD
 from gateway.api.rates import rate_headers
 from gateway.auth.guesses import Guesses
 from gateway.auth.keys import Keys
 from gateway.concurrency import give_way
 from gateway.config import Secret, Settings
 from gateway.config.settings import Network
-from gateway.errors import InvalidRequest, NotFound, Unauthorized
+from gateway.errors import NotFound, Unauthorized
+from gateway.model import Caller
 from gateway.services.relay import Relay
 from gateway.telemetry.logs import in_flight, log_request
 from gateway.telemetry.metrics import Metrics
@@ -29,12 +29,6 @@ METRICS = "metrics.show"
 OPEN = frozenset(
     {"health.index", "health.live", "health.ready", "docs.openapi_json", "docs.page", "docs.file", METRICS}
 )
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_SESSION_HEADERS = ("x-claude-code-session-id", "session-id", "x-session-affinity")
-_LONGEST_LABEL = 256  # characters of a header that go into the log
 
 
 def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metrics: Metrics) -> None:
@@ -58,18 +52,11 @@ def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metric
             raise NotFound
         if request.routing_exception is not None:
             return  # no such route or method: nothing to guard, and 404 and 405 say nothing about keys
-        if request.endpoint == METRICS and settings.metrics_token:
+        if request.endpoint == METRICS:
             _check_metrics_token(settings.metrics_token)
         if request.endpoint in OPEN:
             return
-        shown = _credentials()
-        try:
-            g.caller = keys.authenticate(shown)
-        except Unauthorized:
-            metrics.refused("invalid" if shown else "missing")
-            if shown:
-                guesses.count(g.record.client_address)
-            raise
+        g.caller = request.environ.get(CALLER) or _authenticate(keys, guesses, metrics)
         g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
 
     def finish(response: Response) -> Response:
@@ -82,23 +69,9 @@ def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metric
 
 def _begin(trusted_proxies: tuple[Network, ...]) -> None:
     give_way()  # requests that never wait would keep their connection's turn for as long as it sends
-    if request.method not in _METHODS:  # routed already; from here on it is a label, and labels must not grow
+    if request.method not in METHODS:  # routed already; from here on it is a label, and labels must not grow
         request.method = "OTHER"
-    given = request.headers.get("X-Request-ID", "")
-    trace = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-    session = next((request.headers[name] for name in _SESSION_HEADERS if name in request.headers), None)
-    g.record = RequestRecord(
-        request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
-        method=request.method,
-        path=request.path[:_LONGEST_LABEL],
-        client=_label(request.headers.get("User-Agent")),
-        client_address=client_address(
-            request.remote_addr or "", request.headers.get("X-Forwarded-For", ""), trusted_proxies
-        ),
-        trace_id=trace[1] if trace else None,
-        session_id=_label(session),
-    )
-    in_flight[id(g.record)] = g.record
+    g.record = request.environ.get(RECORD) or begin_record(request.environ, trusted_proxies)
 
 
 def _finish(response: Response, metrics: Metrics) -> Response:
@@ -108,7 +81,8 @@ def _finish(response: Response, metrics: Metrics) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers.update(rate_headers(record.rates))
-    close_if_unread(request, response)
+    if linger := close_if_unread(request.environ):
+        response.call_on_close(linger)
     route = request.url_rule.rule if request.url_rule and request.endpoint not in OPEN else None
     silent = request.path == "/" and request.method == "HEAD"
 
@@ -128,22 +102,21 @@ def _finish(response: Response, metrics: Metrics) -> Response:
     return response
 
 
-def _credentials() -> list[bytes]:
-    """What the request shows, as bytes: its `x-api-key` and its Bearer token."""
-    authorization = request.headers.get("Authorization", "")
-    if "," in authorization:  # WSGI joins two headers so, and no key holds a comma
-        raise InvalidRequest("Send one Authorization header.", param="authorization", code="invalid_value")
-    scheme, _, token = authorization.partition(" ")
-    shown = [request.headers.get("X-API-Key", ""), token.strip() if scheme.lower() == "bearer" else ""]
-    return [credential.encode("latin-1") for credential in shown if credential]
+def _authenticate(keys: Keys, guesses: Guesses, metrics: Metrics) -> Caller:
+    shown = credentials(request.environ)
+    try:
+        return keys.authenticate(shown)
+    except Unauthorized:
+        metrics.refused("invalid" if shown else "missing")
+        if shown:
+            guesses.count(g.record.client_address)
+        raise
 
 
-def _check_metrics_token(token: Secret) -> None:
+def _check_metrics_token(token: Secret | None) -> None:
+    if token is None:
+        return
     expected = hashlib.sha256(token.reveal().encode()).digest()
-    matches = [hmac.compare_digest(expected, hashlib.sha256(shown).digest()) for shown in _credentials()]
+    matches = [hmac.compare_digest(expected, hashlib.sha256(shown).digest()) for shown in credentials(request.environ)]
     if not any(matches):
         raise Unauthorized("The metrics need METRICS_TOKEN as 'Authorization: Bearer TOKEN'.")
-
-
-def _label(value: str | None) -> str | None:
-    return value[:_LONGEST_LABEL] if value else None

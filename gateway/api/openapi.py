@@ -30,6 +30,7 @@ from gateway.errors import (
     ModelNotAllowed,
     ModelNotFound,
     NoProviderAvailable,
+    Overloaded,
     ProviderFailed,
     ProviderRefused,
     RateLimited,
@@ -111,8 +112,8 @@ ASKS_A_MODEL: dict[str, Any] = {
     "headers": (*_OF_THE_WAY, "x-gateway-cost-usd", *_OF_LIMITS),
     "errors": (
         InvalidRequest, InvalidField, ModelNotAllowed, ModelNotFound, RequestTimeout, RequestTooLarge,
-        UnsupportedMediaType, RateLimited, InsufficientQuota, BudgetHeld, LedgerUnavailable, ProviderRefused,
-        UpstreamError, ProviderFailed, CredentialRefused, AnswerTooLarge, UpstreamTimeout,
+        UnsupportedMediaType, RateLimited, InsufficientQuota, BudgetHeld, LedgerUnavailable, Overloaded,
+        ProviderRefused, UpstreamError, ProviderFailed, CredentialRefused, AnswerTooLarge, UpstreamTimeout,
         NoProviderAvailable,
     ),
 }  # fmt: skip

@@ -48,10 +48,15 @@ class Redactor:
                 encoded = base64.b64encode(text.encode()).decode()
                 forms |= {text, quote(text, safe=""), json.dumps(text)[1:-1], encoded}
         self._forms = sorted(forms, key=len, reverse=True)
+        self._in_json = [json.dumps(form)[1:-1] for form in forms]
 
     def finds(self, text: str) -> bool:
         """Whether `text` holds a secret."""
         return any(form in text for form in self._forms)
+
+    def finds_in_json(self, text: str) -> bool:
+        """Whether a string of the JSON `text`, which is ASCII, holds a secret."""
+        return any(form in text for form in self._in_json)
 
     def text(self, text: str) -> str:
         """`text` without its secrets."""

@@ -22,6 +22,7 @@ attempt at the same target or the next one can help; the message is written for 
     ├── InsufficientQuota        429 insufficient_quota: a limit is spent
     ├── BudgetHeld               429 budget_held: calls in flight hold what is left of it
     ├── LedgerUnavailable        503 ledger_unavailable
+    ├── Overloaded               503 overloaded: a worker has as many calls as it takes
     ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
     ├── UpstreamError            502 upstream_error
     │   ├── ProviderFailed       502 it said so itself, with a 5xx
@@ -62,6 +63,7 @@ from gateway.errors.requests import (
     ModelNotAllowed,
     ModelNotFound,
     NotFound,
+    Overloaded,
     RateLimited,
     RequestTimeout,
     RequestTooLarge,
@@ -109,6 +111,7 @@ __all__ = [
     "ModelNotFound",
     "NoProviderAvailable",
     "NotFound",
+    "Overloaded",
     "ProviderBusy",
     "ProviderFailed",
     "ProviderRefused",

@@ -109,3 +109,9 @@ class LedgerUnavailable(GatewayError):
 
     def __init__(self, message: str | None = None, **others: Any) -> None:
         super().__init__(message, **{"retry_after": 1, **others})
+
+
+class Overloaded(GatewayError):
+    status = 503
+    code = "overloaded"
+    default_message = "The gateway has as many calls in flight as it takes. Try again in a moment."

@@ -21,8 +21,8 @@ from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
 from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
 
 from gateway.api.body import linger
-from gateway.app import BOARD, COUNTERS, DIRECTORY, KEEPER, LEDGER
-from gateway.concurrency import every
+from gateway.app import BOARD, COUNTERS, DIRECTORY, KEEPER, LEDGER, PLACES
+from gateway.concurrency import accept_in_turn, every
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
 from gateway.telemetry.logs import log_cut_requests, log_request
@@ -90,6 +90,11 @@ class OurWorker(Worker):  # type: ignore[misc]
 class GeventWorker(OurWorker, GunicornGeventWorker):  # type: ignore[misc]
     """The default: a greenlet for each connection."""
 
+    def patch(self) -> None:
+        """Also share the processor between old and new connections, as Gunicorn does with several workers."""
+        super().patch()
+        accept_in_turn()
+
 
 class ThreadWorker(OurWorker, GunicornThreadWorker):  # type: ignore[misc]
     """A pool of threads, for behind a proxy that buffers requests: a slow client holds a thread."""
@@ -136,9 +141,13 @@ def install() -> None:
 
 
 def begin(worker: Worker) -> None:
-    """Have the stores kept in order beside the requests, if this is our application."""
+    """Have the stores kept in order beside the requests, and no more calls than can be served, if this is our
+    application: each takes a connection, which is two open files, or a thread."""
     extensions = getattr(worker.wsgi, "extensions", {})
     if KEEPER in extensions:
+        extensions[PLACES].fit(
+            worker.cfg.threads if isinstance(worker, ThreadWorker) else worker.cfg.worker_connections
+        )
         extensions[DIRECTORY].tenants()  # reads what there is, which no request need wait for then
         extensions[KEEPER].start()
         every(_BEAT, extensions[COUNTERS].maintain)

@@ -81,7 +81,7 @@ class Books:
         price = self.costs.price(target, entry.candidate.alias)
         asked, capped = self.bounds.of(request, target, entry.candidate.alias, price)
         claim = self._claim(exchange, entry, asked, capped)
-        entry.held = self.holds.take(exchange.record, claim, lambda: self.bounds.exactly(capped, request, target))
+        entry.held = self.holds.take(exchange, claim, lambda: self.bounds.exactly(capped, request, target))
 
     def settle(self, exchange: Exchange, entry: Entry, completion: Completion, error: GatewayError | None) -> Answer:
         """Write down an answer, or as much as came of it; the answer with its price."""
@@ -124,7 +124,7 @@ class Books:
         """
         entry = Entry(call_id, 0, candidate)
         price = self.costs.price(kept.target, candidate.alias)
-        entry.held = self.holds.take(exchange.record, self._claim(exchange, entry, _NOTHING, _NOTHING))
+        entry.held = self.holds.take(exchange, self._claim(exchange, entry, _NOTHING, _NOTHING))
         self.note(exchange, kept)
         saved = price.cost(replace(kept.usage, source="provider")) if price else None
         self._write(exchange, entry, kept.usage, 0, None, cached=True, saved_nano=saved)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,11 +13,15 @@ from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Claim
 from gateway.accounting.ledger import Ledger
 from gateway.admission.limiter import Admission, Bearing, Limiter, NoRoom
-from gateway.errors import GatewayError
+from gateway.concurrency import HungUp, wait
+from gateway.errors import BudgetHeld, ClientLeft, GatewayError
 from gateway.policy.refusals import refusal
 from gateway.policy.subjects import Payer
+from gateway.services.exchange import Exchange
 from gateway.telemetry.metrics import NONE
 from gateway.telemetry.record import RequestRecord
+
+_PAUSES = (0.05, 0.25)  # seconds between two looks at what calls in flight hold, drawn at random
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +41,20 @@ class Holds:
         ledger: per day and longer, and money.
         help_url: where users are sent whose limit is spent, or None.
         refused: is told of each refusal by a limit: the tenant, the unit and the period.
+        wait_seconds: how long a request may wait for limits to have room, in all its attempts together.
     """
 
     limiter: Limiter
     ledger: Ledger
     help_url: str | None
     refused: Callable[[str, str, str], None]
+    wait_seconds: float = 0
 
-    def take(self, record: RequestRecord, claim: Claim, exactly: Callable[[], Bound | None] = lambda: None) -> Hold:
-        """Hold what an attempt may take.
+    def take(self, exchange: Exchange, claim: Claim, exactly: Callable[[], Bound | None] = lambda: None) -> Hold:
+        """Hold what an attempt may take, if need be after a wait.
 
         Args:
-            record: is told how the limits stand.
+            exchange: the request; its record is told how the limits stand.
             claim: what it asks for.
             exactly: a tighter bound under a hard limit, asked for only where it matters; None where there is none.
 
@@ -53,17 +62,47 @@ class Holds:
             RateLimited, InsufficientQuota, BudgetHeld: a limit has no room for it.
             InvalidField: a hard limit bears on it, and it has no bound or no price.
             LedgerUnavailable: nothing can be written down.
+            ClientLeft: while it waited.
         """
-        try:
-            claim, admission = self._admitted(record, claim, exactly)
+        while True:
             try:
-                bound = self.ledger.hold(claim, exactly)
-            except BaseException:
-                self.limiter.undo(admission)
-                raise
-        except GatewayError as error:
-            if error.limit:
-                self._count(record, claim.payer, error.limit)
+                return self._take(exchange.record, claim, exactly)
+            except NoRoom as refused:
+                exchange.record.rates = refused.rates
+                error, wait_for = refusal(refused.shortage, self.help_url), refused.wait
+            except BudgetHeld as refused:
+                error, wait_for = refused, 0.0
+            except GatewayError as refused:
+                error, wait_for = refused, math.inf
+            if not self._waited(exchange, wait_for or random.uniform(*_PAUSES)):  # noqa: S311 - no secret
+                if error.limit:
+                    self._count(exchange.record, claim.payer, error.limit)
+                raise error
+
+    def _waited(self, exchange: Exchange, seconds: float) -> bool:
+        """Wait, if the request may do so for so long. Raises ClientLeft."""
+        record, now = exchange.record, time.monotonic()
+        left = self.wait_seconds - record.limited_seconds
+        if exchange.deadline is not None:
+            left = min(left, exchange.deadline - now)
+        if seconds > left:
+            return False
+        try:
+            wait(seconds, exchange.client)
+        except HungUp:
+            raise ClientLeft from None
+        finally:
+            waited = time.monotonic() - now
+            record.limited_seconds += waited
+            record.waited_seconds += waited
+        return True
+
+    def _take(self, record: RequestRecord, claim: Claim, exactly: Callable[[], Bound | None]) -> Hold:
+        claim, admission = self._admitted(claim, exactly)
+        try:
+            bound = self.ledger.hold(claim, exactly)
+        except BaseException:
+            self.limiter.undo(admission)
             raise
         record.rates = [*admission.rates, *bound.rates]
         return Hold(bound, admission)
@@ -74,10 +113,8 @@ class Holds:
         record.rates = [replace(rate, taken=tokens) if rate.unit == "tokens" else rate for rate in record.rates]
         self.limiter.release(hold.admission, tokens)
 
-    def _admitted(
-        self, record: RequestRecord, claim: Claim, exactly: Callable[[], Bound | None]
-    ) -> tuple[Claim, Admission]:
-        """The claim with the bound that the limits make of it, and what is taken of them."""
+    def _admitted(self, claim: Claim, exactly: Callable[[], Bound | None]) -> tuple[Claim, Admission]:
+        """The claim with the bound that the limits make of it, and what is taken of them. Raises NoRoom."""
         bearing = self.limiter.bearing(claim.payer)
         strict = any(limit.unit == "tokens" and limit.mode == "hard" for limit, _ in bearing)
         if strict:
@@ -85,17 +122,13 @@ class Holds:
                 raise claim.capped.flaw
             claim = replace(claim, asked=claim.capped)
         try:
-            try:
-                return claim, self._admit(bearing, claim)
-            except NoRoom as refused:
-                exact = exactly() if strict and refused.shortage.limit.unit == "tokens" else None
-                if exact is None:
-                    raise
-            claim = replace(claim, asked=exact, capped=exact)
             return claim, self._admit(bearing, claim)
         except NoRoom as refused:
-            record.rates = refused.rates
-            raise refusal(refused.shortage, self.help_url) from None
+            exact = exactly() if strict and refused.shortage.limit.unit == "tokens" else None
+            if exact is None:
+                raise
+        claim = replace(claim, asked=exact, capped=exact)
+        return claim, self._admit(bearing, claim)
 
     def _admit(self, bearing: Bearing, claim: Claim) -> Admission:
         target = f"{claim.facts['provider']}/{claim.facts['model']}"

@@ -57,12 +57,10 @@ class LineFormatter(JsonFormatter):
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """As JSON, the cost as a plain decimal number, which a float would write with an exponent."""
         line: str = super().jsonify_log_record(log_data)
+        if self._redactor.finds_in_json(line):  # to look into each value takes longer than all the rest
+            line = super().jsonify_log_record(self._redactor.value(log_data))
         cost = log_data.get("estimated_cost_usd")
         return line.replace(f'"estimated_cost_usd": "{cost}"', f'"estimated_cost_usd": {cost}', 1) if cost else line
-
-    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        redacted: dict[str, Any] = self._redactor.value(log_data)
-        return redacted
 
 
 class LogFile(logging.handlers.WatchedFileHandler):

@@ -77,6 +77,7 @@ class Metrics:
         self._requests = counter("requests_total", "Requests that need a key.", "endpoint", *caller, "outcome")
         self._suspect = counter("usage_suspect_total", "Reports of more tokens than allowed.", "provider", "model")
         self._limits = counter("limit_rejections_total", "Calls without room.", "tenant", "unit", "period")
+        self._shed = counter("shed_total", "Requests refused because a worker was full.", "tenant")
         self._commits = histogram("ledger_commit", "Time of a transaction of the ledger.", _COMMITS)
         self._unpriced = counter("unpriced_requests_total", "Answers of models without a price.", "model")
         self._refused = counter("auth_failures_total", "Requests without a valid credential.", "reason")
@@ -91,6 +92,12 @@ class Metrics:
         self._upstream = histogram("upstream_duration", "Time of a provider's call.", _CALLS, "provider", "model")
         self.inflight = Gauge(
             "llm_gateway_inflight_requests", "Requests being answered.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.queued = Gauge(
+            "llm_gateway_queued_requests",
+            "Requests waiting for a place.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         Gauge(
             "llm_gateway_build_info", "The running version.", ["version"], registry=registry, multiprocess_mode="max"
@@ -182,6 +189,10 @@ class Metrics:
     def limit_refused(self, tenant: str, unit: str, period: str) -> None:
         """Count a call that a limit had no room for."""
         self._limits.labels(self._tenant_label(tenant), unit, period).inc()
+
+    def shed(self, tenant: str) -> None:
+        """Count a request that a full worker refused."""
+        self._shed.labels(self._tenant_label(tenant)).inc()
 
     def _tenant_label(self, tenant: str) -> str:
         return tenant if tenant in self._tenants()[:_MOST_TENANTS] else OTHER

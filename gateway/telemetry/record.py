@@ -19,7 +19,9 @@ class RequestRecord:
         cache: how it met the response cache: hit, miss or bypass; `cached` says whether the answer is from there.
         requested_model: the name that the client asked for; `model` is the provider's.
         tried: targets that did not answer, and why.
-        waited_seconds: time spent waiting for others: for the request's body, for providers in all attempts together.
+        waited_seconds: time spent waiting for others: for a place, for the request's body, for limits, for providers in
+            all attempts together.
+        limited_seconds: of these, for limits.
         limit: the one that refused, as `tenant:search usd/month`.
         rates: how the limits stand that have headers.
         prompt, response: filled only where the operator logs prompts.
@@ -46,6 +48,7 @@ class RequestRecord:
     attempts: int = 0
     tried: list[str] = field(default_factory=list)
     waited_seconds: float = 0.0
+    limited_seconds: float = 0.0
     usage: Usage | None = None
     cost_nano: int | None = None
     ttft_ms: int | None = None
