@@ -86,8 +86,12 @@ def test_a_change_that_fails_leaves_the_cell_as_it_was_and_holds_nobody_up(cells
 
 
 def test_threads_lose_nothing(cells: Cells) -> None:
+    def slowly(held: bytes, now: int) -> bytes:
+        time.sleep(0)  # where others would come in between
+        return one_more(held, now)
+
     with ThreadPoolExecutor(8) as pool:
-        changes = pool.map(lambda _: cells.change("sum", one_more)[1], range(400))
+        changes = pool.map(lambda _: cells.change("sum", slowly)[1], range(400))
         sums = sorted(int(each) for each in changes)
     assert sums == list(range(1, 401)), "each saw one that nobody else saw"
     assert holds(cells, "sum") == [b"400"]
@@ -109,10 +113,10 @@ def test_what_a_process_has_changed_outlives_its_being_killed_and_nobody_waits_f
             while sums.poll():  # what it told before
                 try:
                     last = sums.recv_bytes()
-                except EOFError:
+                except (EOFError, OSError):  # nothing more, or the half of something
                     break
-        there = int(holds(cells, "sum")[0])
-        assert int(last) <= there <= int(last) + 1, "or one that it could not tell any more"
+        untold = int(holds(cells, "sum")[0]) - int(last)
         began = time.monotonic()
-        assert cells.change("sum", one_more)[1] == b"%d" % (there + 1)
+        finished = int(cells.change("sum", one_more)[1]) - 1 - int(last)
         assert time.monotonic() - began < 0.25
+        assert 0 <= untold <= finished <= 1, "what was all but done when it was killed is finished by the next writer"

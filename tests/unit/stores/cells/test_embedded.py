@@ -33,6 +33,13 @@ def test_nothing_is_written_where_nothing_changes(tmp_path: Path) -> None:
     assert last_written(cells) > before
 
 
+def test_an_empty_cell_takes_no_room(tmp_path: Path) -> None:
+    cells = EmbeddedCells(tmp_path)
+    for content in (b"1", b""):
+        cells.change("a", lambda held, now, content=content: content)
+        assert cells._env.read(lambda records: records.stat()["entries"]) == len(content)
+
+
 def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
     cells = open_cells(None, tmp_path)
     assert list(tmp_path.iterdir()) == []

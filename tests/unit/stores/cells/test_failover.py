@@ -108,12 +108,14 @@ def test_the_pause_after_a_failure_doubles_until_they_work_again(case: Case) -> 
     assert case.shared.asked == asked + 1, "the pause begins anew"
 
 
-def test_many_calls_that_fail_at_once_are_all_told_and_pause_no_longer_than_one(case: Case) -> None:
+def test_many_calls_that_fail_at_once_are_all_told_and_pause_no_longer_than_one(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
     together = threading.Barrier(8)
     case.shared.down, case.shared.while_asked = True, lambda: together.wait(5)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: case.add(), range(8)))
-    assert case.failures == 8
+    assert (case.failures, len(caplog.records)) == (8, 1)
     assert case.cells.read(["a"])[1] == [b"8"]
     case.shared.down, case.shared.while_asked = False, lambda: None
     case.now += 0.51
