@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,9 @@ from tests.conftest import KEY, put_ledger
 ROOT = Path(__file__).parents[2]
 GOOD = {"x-api-key": KEY}
 ASK = {"prompt": "Hello", "user_id": "u-1"}
+
+
+_stopping: list[Service] = []
 
 
 @dataclass
@@ -153,8 +155,9 @@ class Service:
         self.process.send_signal(number)
 
     def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.terminate()
+        """Have it stop, if it does not yet, and wait for that."""
+        if self.process.poll() is None and self not in _stopping:
+            self.process.terminate()  # a second time would mean at once
         try:
             return self.process.wait(15)
         except subprocess.TimeoutExpired:
@@ -171,7 +174,8 @@ def worker(request: pytest.FixtureRequest) -> str:
 
 @contextlib.contextmanager
 def services(under: Path) -> Iterator[Callable[..., Service]]:
-    """Starts services in directories of their own; all of them are stopped at the end, and must stop."""
+    """Starts services in directories of their own; all of them are stopped at the end, and must stop, for which
+    nobody waits before the last test."""
     started: list[Service] = []
 
     def start(
@@ -198,8 +202,16 @@ def services(under: Path) -> Iterator[Callable[..., Service]]:
     try:
         yield start
     finally:
-        with ThreadPoolExecutor() as at_once:
-            list(at_once.map(Service.stop, started))
+        for service in started:
+            service.process.terminate()
+        _stopping.extend(started)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _all_stop() -> Iterator[None]:
+    yield
+    for service in _stopping:
+        service.stop()
 
 
 @pytest.fixture
