@@ -13,6 +13,7 @@ from tests.service.conftest import Service, start
 
 __all__ = ["make_rig", "start"]
 
+collect_ignore = [] if LONG else ["test_disks.py"]  # it needs the right to mount
 Tell = Callable[..., None]
 _FIGURES = Figures()
 

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -101,6 +102,9 @@ class Provider:
 
     def _control(self, **wish: bool) -> Any:
         return requests.post(f"{self.url}{CONTROL}", json=wish, timeout=30).json()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         self._process.terminate()
