@@ -137,7 +137,7 @@ def test_more_connections_than_files_kill_no_worker_and_cut_no_stream(
     service = start(worker, files=(FILES, FILES), MODEL_NAME="offline/echo?latency_ms=3000")
     workers = service.workers()
     with ThreadPoolExecutor(1) as client:
-        under_way = client.submit(service.ask)
+        under_way = client.submit(service.ask, connection="close")
         time.sleep(0.5)
         with ExitStack() as stack:
             for _ in range(SOCKETS):
