@@ -24,11 +24,12 @@ lint: $(VENV)/development
 bench: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
 
-# The long forms of tests/faults: half an hour on two cores. They write docs/reliability.md, of which a run of one
-# file (OPTIONS="-k machine") renews only its own lines. FAULTS_SEED=… repeats what an earlier run chose,
-# FAULTS_DATABASE=postgresql has the ledger there.
+# The long forms of tests/faults, and deploys and clients of the service: half an hour on two cores. They write
+# docs/reliability.md, of which a run of one file (OPTIONS="-k machine") renews only its own lines. FAULTS_SEED=…
+# repeats what an earlier run chose, FAULTS_DATABASE=postgresql has the ledger there.
 faults: $(VENV)/development tokenizers
-	FAULTS=long $(BIN)/python -m pytest -s tests/faults $(OPTIONS)
+	FAULTS=long $(BIN)/python -m pytest -s tests/faults tests/service/test_reload.py tests/service/test_signals.py \
+		tests/service/test_streams.py $(OPTIONS)
 
 format: $(VENV)/development
 	$(BIN)/ruff check --fix .

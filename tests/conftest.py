@@ -19,6 +19,9 @@ from gateway.stores.ledger.postgresql import PostgresDatabase
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.fakes.postgres_server import PostgresServer, open_server
 from tests.fakes.upstream import Upstream
+from tests.faults.reporting import figures, pytest_configure, pytest_runtest_makereport, pytest_sessionfinish
+
+__all__ = ["figures", "pytest_configure", "pytest_runtest_makereport", "pytest_sessionfinish"]
 
 EMPTY = f"empty_{uuid.uuid4().hex}"
 KEY = "test-key-0123456789"  # long enough not to be warned of

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -147,7 +148,7 @@ def rendered(results: Mapping[str, Mapping[str, Result]]) -> str:
 
 
 def _row(row: str, title: str, tests: Mapping[str, Result]) -> str:
-    figures = [_figure(*told) for result in tests.values() for told in result.told]
+    figures = _together(told for result in tests.values() for told in result.told)
     names = sorted({f"`{Path(test.partition('::')[0]).name}`" for test in tests})
     days = max((result.when for result in tests.values()), default="")
     shown = f"{', '.join(names)}, {days}" if names else ""
@@ -168,10 +169,17 @@ def _name(test: str) -> str:
     return test.partition("::")[2].replace("_", " ").removeprefix("test ")
 
 
-def _figure(text: str, n: int | None) -> str:
-    if n and text.startswith("0 of "):
-        return f"{text} (under {_most(n)} % at 95 %)"
-    return f"{text} (N = {n})" if n else text
+def _together(told: Iterable[tuple[str, int | None]]) -> list[str]:
+    """The figures; trials of one kind of which none failed are one."""
+    zeros: Counter[str] = Counter()
+    others = []
+    for text, n in told:
+        if n and f"0 of {n} " in text:
+            zeros[text.replace(f"0 of {n} ", "0 of %d ", 1)] += n
+        else:
+            others.append(f"{text} (N = {n})" if n else text)
+    none = [f"{text.replace('%d', str(n), 1)} (under {_most(n)} % at 95 %)" for text, n in zeros.items()]
+    return [*none, *dict.fromkeys(others)]
 
 
 def _most(n: int) -> str:

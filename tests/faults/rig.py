@@ -26,11 +26,11 @@ from tests.fakes.ledgers import Place, done, ledger_at
 from tests.faults.failpoints import VARIABLE, Failpoints
 from tests.faults.load import Call
 from tests.faults.oracle import Oracle, holds
+from tests.faults.reporting import DATABASE, LONG, tell
 from tests.faults.upstream import CONTROL
 from tests.service.conftest import ROOT, Service
 
-DATABASE = os.environ.get("FAULTS_DATABASE", "sqlite")
-LONG = os.environ.get("FAULTS") == "long"
+__all__ = ["DATABASE", "LONG", "tell"]  # which every test of faults asks for
 SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10**6))
 WITHIN = 60.0  # seconds in which everything is settled, whatever was killed
 
@@ -47,11 +47,6 @@ models:
     targets: [{{provider: fake, model: gpt-4o}}]
     price: *price
 """
-
-
-def tell(text: str) -> None:
-    """Show how far a long run is."""
-    print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> Any:
@@ -114,6 +109,9 @@ class Provider:
 
     def _control(self, **wish: bool) -> Any:
         return requests.post(f"{self.url}{CONTROL}", json=wish, timeout=30).json()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         self.signal(signal.SIGCONT)

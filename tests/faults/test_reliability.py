@@ -58,6 +58,12 @@ def test_beside_a_zero_stands_what_so_many_trials_can_show(root: Path) -> None:
     assert "| 0 of 100 lost (under 3 % at 95 %) |" in line(root, "F1")
 
 
+def test_trials_of_one_kind_of_which_none_failed_are_one_figure(root: Path) -> None:
+    ran(GOOD, "F1", figure="gevent: 0 of 60 lost", n=60).write(root)
+    ran(BAD, "F1", figure="gevent: 0 of 40 lost", n=40).write(root)
+    assert "| gevent: 0 of 100 lost (under 3 % at 95 %) |" in line(root, "F1")
+
+
 def test_what_did_not_run_is_no_pass(root: Path) -> None:
     ran(GOOD, "F1", outcome="skipped", why="no right to mount").write(root)
     assert "| could not run here: no right to mount |" in line(root, "F1")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,10 @@ class Service:
         files: tuple[int, int] | None = None,
         app: str = "wsgi:app",
         config: bool = True,
+        through: Sequence[str] = (),
     ) -> None:
-        """`port` is any free one if not given; `files` is the soft and the hard limit of how many a process may open."""
+        """`port` is any free one if not given; `files` is the soft and the hard limit of how many a process may open;
+        `through` is a command that runs what follows it in its own place."""
         self.directory = directory
         self.output = directory / "stdout"
         self.errors = directory / "stderr"
@@ -78,7 +80,7 @@ class Service:
         self._size = int(environment["WEB_CONCURRENCY"] or 2)
         with self.output.open("wb") as output, self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [*command, app],
+                [*through, *command, app],
                 cwd=directory,
                 env={name: value for name, value in environment.items() if value},
                 stdout=output,
@@ -187,6 +189,7 @@ def services(under: Path) -> Iterator[Callable[..., Service]]:
         files: tuple[int, int] | None = None,
         app: str = "wsgi:app",
         config: bool = True,
+        through: Sequence[str] = (),
         **variables: str,
     ) -> Service:
         directory = under / f"service-{len(started)}"
@@ -195,7 +198,7 @@ def services(under: Path) -> Iterator[Callable[..., Service]]:
             (directory / "gateway.yaml").write_text(yaml)
         if dotenv:
             (directory / ".env").write_text(dotenv)
-        service = Service(directory, worker, variables, port, files, app, config)
+        service = Service(directory, worker, variables, port, files, app, config, through)
         started.append(service)
         return service.wait_until_ready() if wait else service
 

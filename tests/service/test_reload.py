@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import requests
 
 from tests.service.conftest import ASK, Service
@@ -32,6 +33,7 @@ def degraded(service: Service) -> Any:
     return requests.get(f"{service.url}/health/ready", timeout=5).json()["checks"]["configuration"]["state"]
 
 
+@pytest.mark.shows("F19")
 def test_a_new_file_is_in_force_after_hup_and_a_broken_one_is_not(worker: str, start: Start) -> None:
     file = "models: {m: {targets: [{provider: offline, model: 'echo?tokens=%s'}]}}"
     service = start(worker, file % 5, MODEL_NAME="m")
@@ -80,6 +82,7 @@ KILLERS = {
 }
 
 
+@pytest.mark.shows("F19")
 def test_no_mistake_in_the_file_ends_a_running_service(start: Start) -> None:
     service = start()
     for name, yaml in KILLERS.items():

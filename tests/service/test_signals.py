@@ -46,7 +46,10 @@ class Calls:
         return len(self._connections) - answered
 
 
-def test_calls_in_flight_outlive_twenty_reloads_and_a_stop_and_new_ones_are_served(worker: str, start: Start) -> None:
+@pytest.mark.shows("P11", "F3")
+def test_calls_in_flight_outlive_twenty_reloads_and_a_stop_and_new_ones_are_served(
+    worker: str, start: Start, figures: Callable[..., None]
+) -> None:
     service = start(worker, WEB_CONCURRENCY="2", GRACEFUL_TIMEOUT="60", DRAIN_DELAY="3")
     calls = Calls(service, 200, latency_ms=14_000)
     refused: list[str] = []
@@ -77,6 +80,9 @@ def test_calls_in_flight_outlive_twenty_reloads_and_a_stop_and_new_ones_are_serv
     assert calls.cut() == 0
     assert service.process.wait(20) == 0
     assert [line["message"] for line in service.lines()].count("configuration reloaded") > 2
+    figures(
+        f"0 of 200 calls in flight were cut by 20 reloads and a stop of {worker} workers, and no new one refused", 200
+    )
 
 
 def test_a_stop_is_announced_while_the_service_still_serves(worker: str, start: Start) -> None:
@@ -134,6 +140,7 @@ def test_a_killed_worker_is_replaced(worker: str, start: Start) -> None:
     assert service.ask().ok
 
 
+@pytest.mark.shows("F4")
 def test_a_stopped_worker_does_not_stop_the_others(start: Start) -> None:
     service = start(WEB_CONCURRENCY="2")
     stopped = min(service.workers())
@@ -144,6 +151,7 @@ def test_a_stopped_worker_does_not_stop_the_others(start: Start) -> None:
         os.kill(stopped, signal.SIGKILL)
 
 
+@pytest.mark.shows("F2")
 def test_a_killed_master_leaves_nothing_behind(worker: str, start: Start) -> None:
     service = start(worker)
     workers, directory = service.workers(), service.metrics_directory()
@@ -179,6 +187,7 @@ def test_workers_that_cannot_start_again_do_not_end_a_service_that_runs(start: S
     assert survivor in service.workers()
 
 
+@pytest.mark.shows("F19")
 def test_a_reload_whose_workers_cannot_start_leaves_the_old_ones_serving(start: Start) -> None:
     service = start(WEB_CONCURRENCY="2", app="tests.fakes.fragile:app")
     old = service.workers()

@@ -120,8 +120,9 @@ def vanish(service: Service, number: int) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+@pytest.mark.shows("P13", "F16")
 def test_a_thousand_clients_that_vanish_are_settled_once_each_and_leave_nothing_behind(
-    worker: str, behind: Callable[..., Service], upstream: Upstream
+    worker: str, behind: Callable[..., Service], upstream: Upstream, figures: Callable[..., None]
 ) -> None:
     upstream.script = paced = Paced(20, 0.02)
     service = behind(worker)
@@ -140,8 +141,11 @@ def test_a_thousand_clients_that_vanish_are_settled_once_each_and_leave_nothing_
     started = time.monotonic()
     assert requests.post(f"{service.url}/v1/chat/completions", json=CHAT, headers=GOOD, timeout=5).ok
     assert time.monotonic() - started < 2
+    clients_gone = 2 * VANISHING
+    figures(f"0 of {clients_gone} clients of {worker} workers that vanished were settled other than once", clients_gone)
 
 
+@pytest.mark.shows("P13")
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
 def test_a_client_that_leaves_a_silent_provider_frees_it_within_a_second(
     streamed: bool, worker: str, behind: Callable[..., Service], upstream: Upstream
@@ -174,6 +178,7 @@ def test_a_silent_provider_is_bridged_with_signs_of_life(start: Start, upstream:
     assert all(answer.endswith("data: [DONE]\n\n") and "word " in answer for answer in found)
 
 
+@pytest.mark.shows("F16")
 def test_readers_that_do_not_read_cost_no_memory_and_hold_nobody_up(
     worker: str, behind: Callable[..., Service], upstream: Upstream
 ) -> None:
@@ -202,6 +207,7 @@ def lines_of(service: Service, seconds_before_stop: float, stop: Callable[[], No
         yield from answer.iter_lines(decode_unicode=True)
 
 
+@pytest.mark.shows("P11", "F3")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM], ids=["HUP", "TERM"])
 def test_a_stream_goes_on_to_its_end_through_a_signal(
     number: signal.Signals, worker: str, behind: Callable[..., Service], upstream: Upstream
