@@ -110,9 +110,6 @@ class Provider:
     def _control(self, **wish: bool) -> Any:
         return requests.post(f"{self.url}{CONTROL}", json=wish, timeout=30).json()
 
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
     def stop(self) -> None:
         self.signal(signal.SIGCONT)
         self._process.terminate()

@@ -78,7 +78,8 @@ def test_a_test_that_is_gone_shows_nothing_any_more(root: Path) -> None:
 
 
 def test_every_promise_and_fault_has_a_row_and_nothing_else_can_be_shown() -> None:
-    assert list(ROWS) == [f"P{number}" for number in range(1, 19)] + [f"F{number}" for number in range(1, 20)]
+    promises, faults = [f"P{number}" for number in range(1, 19)], [f"F{number}" for number in range(1, 20)]
+    assert list(ROWS) == [*promises, "Affinity", *faults]
     assert rendered({}).count("| not shown |") == len(ROWS)
     with pytest.raises(KeyError):
         asked([pytest.mark.shows("F20").mark])
