@@ -17,7 +17,7 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
         trusted: the proxies' networks.
     """
     address, hops = peer, forwarded_for.split(",")
-    while hops and _is_in(address, trusted):
+    while trusted and hops and _is_in(address, trusted):
         hop = hops.pop().strip()
         if _parsed(hop) is None:
             break

@@ -1,0 +1,49 @@
+"""Five times as many calls as a worker takes on, for a minute: what it answers, what it refuses, and how soon it is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import KEY
+from tests.fakes.open_loop import Met, OpenLoop, percentile
+from tests.faults.rig import LONG, more_files, tell
+from tests.service.conftest import Service
+from tests.service.test_overload import all_places_are_free, gauge
+
+PLACES = 100 if LONG else 40
+LATENCY = 2 if LONG else 1  # seconds of the model's answer
+SECONDS = 60 if LONG else 5
+AFTER = 20 if LONG else 5  # seconds of as many calls as fit
+MODEL = f"offline/echo?latency_ms={LATENCY * 1000}"
+
+
+def told(what: str, met: list[Met]) -> tuple[list[float], list[float]]:
+    """How long answers and refusals took; there is nothing else."""
+    answered, shed = ([one.seconds for one in met if one.status == status] for status in (200, 503))
+    assert len(answered) + len(shed) == len(met)
+    text = f"{what}: {len(answered)} of {len(met)} answered, p99 {percentile(answered, 0.99):.2f} s"
+    if shed:
+        text += f"; {len(shed)} refused, p50 {percentile(shed, 0.5) * 1000:.1f} ms"
+        text += f", p99 {percentile(shed, 0.99) * 1000:.1f} ms, most {max(shed) * 1000:.0f} ms"
+    tell(text)
+    return answered, shed
+
+
+@pytest.mark.parametrize("worker", ["gevent", "gthread"])
+def test_a_minute_of_five_times_the_bound_leaves_no_trace(worker: str, start: Callable[..., Service]) -> None:
+    yaml = f"overload: {{max_in_flight: {PLACES}}}"
+    service = start(worker, yaml, files=more_files(), WEB_CONCURRENCY="1")
+    tell(f"{worker}: {PLACES} places, answers of {LATENCY} s")
+    capacity = PLACES / LATENCY
+    answered, shed = told("5x", OpenLoop(service.port, KEY, MODEL, 5 * capacity, SECONDS).join())
+    assert len(answered) >= 0.9 * capacity * SECONDS
+    assert percentile(shed, 0.5) < 0.02
+    assert percentile(shed, 0.99) < 0.5, "it is under 20 ms where nobody else needs the processor"
+    after = OpenLoop(service.port, KEY, MODEL, 0.8 * capacity, AFTER).join()
+    told("then 0.8x", after)
+    first = min(one.sent for one in after)
+    assert all(one.status == 200 for one in after if one.sent > first + 5)
+    service.wait_for(lambda: all_places_are_free(service, PLACES), 5)
+    assert gauge(service, "queued_requests") == 0
