@@ -104,12 +104,14 @@ def test_what_no_moment_helps_against_is_not_tried_again(status: int, client: Fl
     assert len(upstream.received) == 1
 
 
+@pytest.mark.shows("F9")
 def test_a_quota_that_is_spent_is_not_tried_again_but_elsewhere(client: FlaskClient, upstream: Upstream) -> None:
     upstream.script = answers({"error": {"code": "insufficient_quota"}}, 429, {"retry-after": "1"})
     assert told(ask(client, "falls")) == (200, "other/b", "2")
     assert len(upstream.received) == 1
 
 
+@pytest.mark.shows("F9")
 @pytest.mark.parametrize("retry_after", ["9999", "30"])
 def test_a_provider_that_wants_to_be_left_alone_for_long_is_and_the_fallback_answers_at_once(
     retry_after: str, client: FlaskClient, upstream: Upstream
@@ -121,6 +123,7 @@ def test_a_provider_that_wants_to_be_left_alone_for_long_is_and_the_fallback_ans
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.shows("F9")
 @pytest.mark.parametrize(("retry_after", "least"), [("1", 1.0), ("-1", 0.0), ("abc", 0.0)])
 def test_a_provider_that_says_when_is_asked_again_then(
     retry_after: str, least: float, client: FlaskClient, upstream: Upstream
@@ -197,6 +200,7 @@ def test_a_conversation_that_an_agent_names_keeps_its_target(header: str, client
     assert len({told(ask(client, "both"))[1] for _ in range(40)}) == 2, "without a name any will do"
 
 
+@pytest.mark.shows("P6")
 def test_however_much_fails_retries_are_a_tenth_of_the_requests_and_ten(make_app: MakeApp, upstream: Upstream) -> None:
     file = f"""
 breaker: {{failures: 1000}}

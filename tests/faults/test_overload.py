@@ -19,7 +19,7 @@ AFTER = 20 if LONG else 5  # seconds of as many calls as fit
 MODEL = f"offline/echo?latency_ms={LATENCY * 1000}"
 
 
-def told(what: str, met: list[Met]) -> tuple[list[float], list[float]]:
+def told(what: str, met: list[Met], figures: Callable[..., None]) -> tuple[list[float], list[float]]:
     """How long answers and refusals took; there is nothing else."""
     answered, shed = ([one.seconds for one in met if one.status == status] for status in (200, 503))
     assert len(answered) + len(shed) == len(met)
@@ -27,22 +27,25 @@ def told(what: str, met: list[Met]) -> tuple[list[float], list[float]]:
     if shed:
         text += f"; {len(shed)} refused, p50 {percentile(shed, 0.5) * 1000:.1f} ms"
         text += f", p99 {percentile(shed, 0.99) * 1000:.1f} ms, most {max(shed) * 1000:.0f} ms"
-    tell(text)
+    figures(text, n=len(met))
     return answered, shed
 
 
+@pytest.mark.shows("P8", "F17")
 @pytest.mark.parametrize("worker", ["gevent", "gthread"])
-def test_a_minute_of_five_times_the_bound_leaves_no_trace(worker: str, start: Callable[..., Service]) -> None:
+def test_a_minute_of_five_times_the_bound_leaves_no_trace(
+    worker: str, start: Callable[..., Service], figures: Callable[..., None]
+) -> None:
     yaml = f"overload: {{max_in_flight: {PLACES}}}"
     service = start(worker, yaml, files=more_files(), WEB_CONCURRENCY="1")
     tell(f"{worker}: {PLACES} places, answers of {LATENCY} s")
     capacity = PLACES / LATENCY
-    answered, shed = told("5x", OpenLoop(service.port, KEY, MODEL, 5 * capacity, SECONDS).join())
+    answered, shed = told(f"{worker}, 5x", OpenLoop(service.port, KEY, MODEL, 5 * capacity, SECONDS).join(), figures)
     assert len(answered) >= 0.9 * capacity * SECONDS
     assert percentile(shed, 0.5) < 0.02
     assert percentile(shed, 0.99) < 0.5, "it is under 20 ms where nobody else needs the processor"
     after = OpenLoop(service.port, KEY, MODEL, 0.8 * capacity, AFTER).join()
-    told("then 0.8x", after)
+    told(f"{worker}, then 0.8x", after, figures)
     first = min(one.sent for one in after)
     assert all(one.status == 200 for one in after if one.sent > first + 5)
     service.wait_for(lambda: all_places_are_free(service, PLACES), 5)
