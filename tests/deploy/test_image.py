@@ -193,7 +193,7 @@ def test_the_queries_of_the_readme_ask_for_metrics_that_exist(client: FlaskClien
     rules.write_text(json.dumps({"groups": [{"name": "readme", "rules": [
         {"record": f"query:{index}", "expr": query} for index, query in enumerate(queries)
     ]}]}), encoding="utf-8")  # fmt: skip
-    assert len(queries) == 8
+    assert len(queries) == 11
     run_promtool("check", "rules", str(rules))
 
 
