@@ -89,10 +89,13 @@ def _read_errors(connection: socket.socket | None) -> Iterator[None]:
         raise InvalidRequest("The body's framing is broken.") from error
 
 
-def close_if_unread(environ: Mapping[str, Any]) -> Callable[[], None] | None:
+def close_if_unread(environ: Mapping[str, Any], anyway: bool = False) -> Callable[[], None] | None:
     """Have the connection closed after the response if much of the request's body was left unread.
 
     Gunicorn would read all of it first so as to find the next request, for as long as the client goes on sending.
+
+    Args:
+        anyway: close it whether or not.
 
     Returns:
         What is to be done once the response has been sent, if anything is.
@@ -102,7 +105,7 @@ def close_if_unread(environ: Mapping[str, Any]) -> Callable[[], None] | None:
         return None
     body: Any = environ["wsgi.input"]
     unread = int(environ.get("CONTENT_LENGTH") or 0) > _MOST_LEFT_UNREAD or "HTTP_TRANSFER_ENCODING" in environ
-    if not (unread or body.failed):
+    if not (unread or body.failed or anyway):
         return None
     body.message.force_close()
     return lambda: linger(connection)

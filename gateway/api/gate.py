@@ -26,6 +26,8 @@ from gateway.telemetry.record import RequestRecord
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+_LONG_TURN = 0.05  # seconds until all others that could go on have
+
 RECORD, CALLER = "gateway.record", "gateway.caller"  # of the environment: what the application need not find out again
 
 
@@ -57,6 +59,7 @@ class Gate:
         self._metrics = metrics
         self._trusted_proxies = trusted_proxies
         self._lock = threading.Lock()
+        self._hard_pressed = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "POST" or environ.get("PATH_INFO") not in self._paths:
@@ -127,13 +130,22 @@ class Gate:
         ]
         if error.retry_after is not None:
             headers.append(("Retry-After", str(error.retry_after)))
-        ended = close_if_unread(environ) or give_way  # a client that goes on sending has its turn like any other
+        linger = close_if_unread(environ, anyway=self._hard_pressed)
         start_response(f"{error.status} {HTTP_STATUS_CODES.get(error.status, 'UNKNOWN')}", headers)
         self._metrics.request(environ["PATH_INFO"], record)
         if isinstance(error, Overloaded):
             self._metrics.shed(record.tenant or "")
         log_request(record)
-        return _Parts([body], ended)
+        return _Parts([body], partial(self._refused, linger))
+
+    def _refused(self, linger: Callable[[], None] | None) -> None:
+        """Let others have their turn, and see how long they take. Where that is long, who is refused shall come back on
+        another connection: those wait in the kernel, while to read and refuse a request takes a fifth of an answer."""
+        if linger:
+            linger()
+        began = time.monotonic()
+        give_way()
+        self._hard_pressed = time.monotonic() - began > _LONG_TURN
 
 
 class _Parts:

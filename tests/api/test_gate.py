@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from gateway.api import gate
 from gateway.app import PLACES
 from tests.conftest import KEY
 
@@ -141,3 +144,20 @@ def test_the_time_in_the_queue_is_part_of_the_clients_deadline(make_app: MakeApp
     stream = held(client)
     threading.Timer(0.3, stream.close).start()
     assert ask(client, **GOOD, **{"x-gateway-timeout-ms": "100"}).status_code == 504
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.06])
+def test_who_is_refused_while_others_wait_long_for_their_turn_comes_back_on_another_connection(
+    seconds: float, full: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "give_way", lambda: time.sleep(seconds))
+    closed: list[bool] = []
+    message = SimpleNamespace(force_close=lambda: closed.append(True))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.close()
+        server = {"gunicorn.socket": ours, "wsgi.input": SimpleNamespace(failed=False, message=message)}
+        for _ in range(3):
+            with full.post("/inference", headers=GOOD, environ_overrides=server) as response:
+                assert response.status_code == 503
+    assert len(closed) == (2 if seconds else 0), "the first refusal is what finds it out"
