@@ -146,10 +146,11 @@ def test_the_time_in_the_queue_is_part_of_the_clients_deadline(make_app: MakeApp
     assert ask(client, **GOOD, **{"x-gateway-timeout-ms": "100"}).status_code == 504
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.06])
+@pytest.mark.parametrize(("seconds", "long"), [(0.0, 10.0), (0.06, 0.05)])
 def test_who_is_refused_while_others_wait_long_for_their_turn_comes_back_on_another_connection(
-    seconds: float, full: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    seconds: float, long: float, full: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(gate, "_LONG_TURN", long)
     monkeypatch.setattr(gate, "give_way", lambda: time.sleep(seconds))
     closed: list[bool] = []
     message = SimpleNamespace(force_close=lambda: closed.append(True))
