@@ -14,7 +14,6 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import summary
 from gateway.admission.failover import Failover
 from gateway.admission.limiter import Limiter
-from gateway.admission.places import Places
 from gateway.api import docs, errors, health, hooks, inference, openai, usage
 from gateway.api import metrics as metrics_api
 from gateway.api.gate import Gate
@@ -28,6 +27,7 @@ from gateway.config.vendors import VENDORS
 from gateway.errors import GatewayError
 from gateway.model import State
 from gateway.policy.directory import Directory
+from gateway.policy.places import Places
 from gateway.providers import registry
 from gateway.providers.base import Provider
 from gateway.routing.board import Board
@@ -79,10 +79,11 @@ def create_app(settings: Settings) -> Flask:
     board = Board(
         FailoverCells(open_cells(settings.redis_url, settings.data_dir), lambda: metrics.degraded("counters"))
     )
-    breakers = Breakers(board, settings.breaker, _with_a_breaker(settings, label))
+    watched = _watched(settings, label)
+    breakers = Breakers(board, settings.breaker, watched)
     metrics.show_breakers(lambda: {target: not breaker.closed for target, breaker in breakers.all().items()})
-    most = settings.overload.max_in_flight
-    targets = Targets(settings.providers, breakers, Credentials(settings.providers, board), most)
+    credentials = Credentials(settings.providers, board, watched)
+    targets = Targets(settings.providers, breakers, credentials, most=lambda: places.most)
     state = Health(_checks(settings, counter.exact), targets.states)
     ledger = _ledger(settings, metrics, state)
     directory = Directory(ledger.read)
@@ -177,7 +178,7 @@ def _check_built_in(router: Router, providers: Mapping[str, Provider], settings:
                     raise ConfigError([f"model {name}: {error.message}"]) from None
 
 
-def _with_a_breaker(settings: Settings, label: Callable[[str, str], str]) -> Callable[[str, str], str | None]:
+def _watched(settings: Settings, label: Callable[[str, str], str]) -> Callable[[str, str], str | None]:
     """The label of a provider's model, but for failures that a client orders from the built-in one, and for providers
     that other workers still have."""
 

@@ -56,6 +56,7 @@ class ModelRequest:
         stream: the answer is to come in events, as it is made.
         stream_options: OpenAI's, as the client set them.
         unknown: fields of the request that its dialect does not document.
+        conversation: what the client calls the conversation that it is part of.
     """
 
     operation: Operation
@@ -66,6 +67,7 @@ class ModelRequest:
     stream: bool = False
     stream_options: Mapping[str, Any] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    conversation: str | None = None
 
     @property
     def choices(self) -> int:

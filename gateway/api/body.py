@@ -13,7 +13,7 @@ from flask import Request, g
 from gunicorn.http.errors import ParseException
 
 from gateway.api.strict_json import parse
-from gateway.concurrency import give_way
+from gateway.concurrency import Expired, at_most, give_way
 from gateway.errors import InvalidRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
 
 _MEDIA_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
@@ -21,6 +21,8 @@ _READ_TO_ITS_END = "gateway.body_read"
 _MOST_LEFT_UNREAD = 65_536  # bytes that Gunicorn may read and drop so as to keep the connection
 _LINGER_SECONDS = 1
 _STALLED_SECONDS = 9.0  # without a byte of a body that was announced
+_SLOWEST = 32_768  # bytes a second after that time; who keeps a place busy with a body must at least send one
+_PIECE = 65_536  # bytes at once
 _CHUNKED_READ = 2_048  # bytes at once: chunks of one byte each take long to put together
 
 
@@ -58,9 +60,14 @@ def _read(request: Request, most_bytes: int) -> bytes:
         return b""
     # Flask's own limit would cut a chunked body silently and serve the rest of it as if it were whole.
     stream, pieces, size = request.environ["wsgi.input"], [], 0
+    until = time.monotonic() + _STALLED_SECONDS
     with _read_errors(request.environ.get("gunicorn.socket")):
         while size <= most_bytes and size != length:
-            piece = stream.read(_CHUNKED_READ if length is None else length - size)
+            wanted = _CHUNKED_READ if length is None else min(_PIECE, length - size)
+            with at_most(until + (size + wanted) / _SLOWEST - time.monotonic()):
+                piece = stream.read(wanted)
+            if time.monotonic() > until + (size + len(piece)) / _SLOWEST:  # threads find out afterwards
+                raise Expired
             if not piece:
                 break
             pieces.append(piece)
@@ -85,6 +92,8 @@ def _read_errors(connection: socket.socket | None) -> Iterator[None]:
             connection.settimeout(None)
     except TimeoutError as error:
         raise RequestTimeout(f"The body stopped: {_STALLED_SECONDS:.0f} seconds without a byte of it.") from error
+    except Expired as error:
+        raise RequestTimeout(f"The body came too slowly: less than {_SLOWEST} bytes a second.") from error
     except (OSError, ParseException) as error:
         raise InvalidRequest("The body's framing is broken.") from error
 

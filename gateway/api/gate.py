@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from werkzeug.http import HTTP_STATUS_CODES
 
-from gateway.admission.places import Ask, Places, State
 from gateway.api.arriving import begin_record, credentials
 from gateway.api.body import close_if_unread
 from gateway.auth.keys import Keys
 from gateway.concurrency import Bell, HungUp, give_way, wait
 from gateway.config.settings import Network
 from gateway.errors import ClientLeft, GatewayError, Overloaded
+from gateway.policy.places import Ask, Places, State
 from gateway.telemetry.logs import log_request
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord

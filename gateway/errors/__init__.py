@@ -29,7 +29,8 @@ attempt at the same target or the next one can help; the message is written for 
     │   ├── CredentialRested     502 the gateway's own, which is left alone for a while
     │   │   ├── ProviderBusy     502 429: called too often
     │   │   ├── QuotaSpent       502 402, or 429 for what is spent
-    │   │   └── CredentialRefused      502 401 and 403, which only the operator can mend
+    │   │   ├── CredentialForbidden    502 403: not this model, or not this request
+    │   │   └── CredentialRefused      502 401, which only the operator can mend
     │   ├── AnswerTooLarge       502 more than the gateway takes; bought all the same
     │   ├── UpstreamUnreachable  502 not connected: nothing was sent
     │   └── ConnectionBroke      502 before the response's headers were there
@@ -76,6 +77,7 @@ from gateway.errors.upstream import (
     ClientLeft,
     ConnectionBroke,
     ConnectTimeout,
+    CredentialForbidden,
     CredentialRefused,
     CredentialRested,
     CutOff,
@@ -96,6 +98,7 @@ __all__ = [
     "ClientLeft",
     "ConnectTimeout",
     "ConnectionBroke",
+    "CredentialForbidden",
     "CredentialRefused",
     "CredentialRested",
     "CutOff",

@@ -53,21 +53,34 @@ class CredentialRested(UpstreamError):
     """The credential that was used cannot be for a while; another one of the provider's may.
 
     Attributes:
-        rest: seconds for which it is left alone, unless the provider says how many.
+        rest: seconds for which it is left alone, where the provider does not ask for it.
     """
 
     is_well = True
     may_be_billed = False
     rest = 60.0
 
+    @property
+    def asks_for_rest(self) -> bool:
+        """Whether the provider has said when it may be used again."""
+        return False
+
 
 class ProviderBusy(CredentialRested):
     transient = True
     rest = 5.0
 
+    @property
+    def asks_for_rest(self) -> bool:
+        return self.retry_after is not None
+
 
 class QuotaSpent(CredentialRested):
     pass
+
+
+class CredentialForbidden(CredentialRested):
+    client_may_retry: bool | None = False
 
 
 class CredentialRefused(CredentialRested):
@@ -100,7 +113,7 @@ class UpstreamTimeout(GatewayError):
 
     status = 504
     code = "upstream_timeout"
-    is_well = False
+    is_well: bool | None = False
     may_be_billed = True
     client_may_retry: bool | None = False
 

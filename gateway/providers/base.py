@@ -14,6 +14,7 @@ from typing import Protocol
 import orjson
 
 from gateway.errors import (
+    CredentialForbidden,
     CredentialRefused,
     GatewayError,
     ProviderBusy,
@@ -25,6 +26,7 @@ from gateway.errors import (
 from gateway.model import Completion, ModelRequest
 
 LONGEST_RETRY_AFTER = 60  # seconds of a provider's Retry-After that are handed on
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # a sentence would be text that quotes the prompt
 _SPENT = re.compile("insufficient|billing|balance|credit|spend")  # in the code of a 429 that no waiting helps against
 TICK = 2.5  # seconds without an event after which a stream says so
 
@@ -141,7 +143,8 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
             return ProviderRefused(status)
     detail = f"status {status}, {error_code(body) or 'no error code'}"
     if status in (401, 403):
-        return CredentialRefused(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
+        kind = CredentialRefused if status == 401 else CredentialForbidden
+        return kind(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
     if status == 408:
         return UpstreamTimeout(f"The provider {provider!r} gave up waiting.", detail=detail)
     message, seconds = f"The provider {provider!r} answered {status}.", _seconds(retry_after)
@@ -167,7 +170,7 @@ def error_code(body: bytes) -> str | None:
         found: str = next(error[name] for name in ("code", "type") if isinstance(error.get(name), str))
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, StopIteration):
         return None
-    return found if len(found) <= 100 else None
+    return found if _CODE.fullmatch(found) else None
 
 
 def _seconds(retry_after: str | None) -> int | None:

@@ -48,9 +48,9 @@ class Body:
         while not self.ended:
             if data:
                 self._reader.begun()
-                latest = time.monotonic()
                 if content := self._content(data):
                     yield content
+                latest = time.monotonic()  # whoever took it may have been slow, which is not the provider's silence
             if not self.ended:
                 data = self._receive(heartbeat, latest)
                 if not data and not self.ended:

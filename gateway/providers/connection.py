@@ -192,6 +192,8 @@ class Response(http.client.HTTPResponse):
         super().begin()
         if self.reader.ended:
             raise http.client.HTTPException("the connection ended within the headers")  # to http.client it is sound
+        if not all(length.strip().isdecimal() for length in self.headers.get_all("content-length", [])):
+            raise http.client.HTTPException("a length that is no number")  # http.client would read to the end
 
 
 class ClosedBeforeAnyByte(ConnectionError):

@@ -80,7 +80,10 @@ class Reply:
             if self._reader.call.client_left:
                 raise ClientLeft from error
             if isinstance(error, TimeoutError):
-                raise _timeout(self._provider, str(error)) from error
+                failure = _timeout(self._provider, str(error))
+                if self._reader.silence is not None and self._reader.expired:
+                    failure.is_well = None  # a stream that was merely long
+                raise failure from error
             if isinstance(error, connection.TooLarge):
                 raise too_large(self._provider, str(error)) from error
             message = f"The provider {self._provider!r} broke off its answer."

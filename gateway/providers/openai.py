@@ -45,6 +45,7 @@ _PATHS: dict[Operation, str] = {
     "completions": "/completions",
     "embeddings": "/embeddings",
 }
+_LARGEST_UNSTREAMED = 8_388_608  # bytes of a whole answer to who asked for a stream, which is made of it
 _LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on, framing included
 _LONGEST_TOKEN = 256  # characters; of the largest vocabularies it has 128, all of them spaces
 
@@ -74,7 +75,9 @@ class OpenAIProvider:
         first_by = time.monotonic() + self._timeouts.first_byte
         reply = self._send(request, model, call, first_by)
         if reply.headers.get("content-type", "").startswith("application/json"):
-            return Replay(self._whole(request, reply))  # some servers do not stream, and bill all the same
+            return Replay(
+                self._whole(request, reply, _LARGEST_UNSTREAMED)
+            )  # some servers do not stream, and bill all the same
         transcript = Transcript(request.operation, self._vendor.reasoning_beside)
         most = self._most_characters(request, call.cap)
         stream = OpenAIStream(self.name, reply, self._timeouts, transcript, most, self._request_id(reply.headers))
@@ -89,8 +92,8 @@ class OpenAIProvider:
             return math.inf
         return min(caps) * request.choices * _LONGEST_TOKEN
 
-    def _whole(self, request: ModelRequest, reply: Reply) -> Completion:
-        body = reply.read()
+    def _whole(self, request: ModelRequest, reply: Reply, most_bytes: int | None = None) -> Completion:
+        body = reply.read(most_bytes)
         try:
             answer = openai.read_whole(request.operation, body, self._vendor.reasoning_beside)
         except openai.TooManyParts as error:

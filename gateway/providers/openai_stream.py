@@ -92,13 +92,14 @@ class OpenAIStream:
                 except ValueError as error:
                     raise not_understood(self._provider) from error
                 if block:
-                    self._due = time.monotonic() + self._timeouts.idle
                     self._take_in(block)
-                elif time.monotonic() > self._due:
+                if time.monotonic() > self._due and not (block and self._first):  # comments are no first event
                     raise UpstreamTimeout(
                         f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
                     )
                 yield block
+                if block and self._first:  # and whoever took it may have been slow
+                    self._due = time.monotonic() + self._timeouts.idle
                 if last == _DONE:
                     self._reply.finish(_LAST_BYTES)
                     return

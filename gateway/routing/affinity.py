@@ -29,8 +29,7 @@ def conversation(tenant: str, named: str | None, request: ModelRequest, affinity
     """
     if affinity == "none":
         return None
-    key = request.asked.get("prompt_cache_key")
-    name = named or (key if isinstance(key, str) else None)
+    name = named or request.conversation
     if name is None and affinity == "session":
         name = _beginning(request)
     return None if name is None else f"{tenant} {name}"

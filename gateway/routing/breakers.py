@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gateway.config.settings import BreakerSettings
 from gateway.model import Target
 from gateway.routing.board import Board
-from gateway.routing.breaker import Breaker
+from gateway.routing.breaker import Breaker, mark
 
 _CLOSED = Breaker()
 _FAILED = "breakers"  # the cell with the names of all targets that have failed anywhere, a line each
@@ -41,52 +41,58 @@ class Breakers:
         self._targets: dict[str, Target] = {}  # by their cell
         board.before_looking(self._hear)
 
-    def enter(self, target: Target) -> bool:
-        """Let a call through; whether it is the probe. Raises Open."""
-        cell = self._cell(target)
-        if not cell or (seen := Breaker.read(self._board.get(cell))).closed:
+    def enter(self, target: Target, tenant: str) -> bool:
+        """Let a tenant's call through; whether it is the probe. Raises Open."""
+        cell, whose = self._cell(target), mark(tenant)
+        if not cell or (seen := Breaker.read(self._board.get(cell))).closed_for(whose):
             return False
-        if wait := seen.wait(self._board.now()):
+        if wait := seen.wait(self._board.now(), whose):
             raise Open(wait)
         found, waits = _CLOSED, 0.0
 
         def change(content: bytes, now: int) -> bytes:
             nonlocal found, waits
             found = Breaker.read(content)  # others may have been faster
-            waits = found.wait(now)
-            return content if found.closed or waits else found.let_through(now).write()
+            waits = 0.0 if found.closed_for(whose) else found.wait(now, whose)
+            return content if found.closed_for(whose) or waits else found.let_through(now).write()
 
         self._board.change(cell, change)
         if waits:
             raise Open(waits)
-        return not found.closed
+        return not found.closed_for(whose)
 
     def succeeded(self, target: Target, is_probe: bool) -> None:
         """An answer came."""
         cell = self._cell(target)
         if cell and self._board.get(cell):
-            self._board.change(cell, lambda content, now: Breaker.read(content).succeeded(is_probe).write())
+            self._change(cell, lambda breaker, now: breaker.succeeded(is_probe))
 
-    def failed(self, target: Target, is_probe: bool) -> None:
+    def failed(self, target: Target, tenant: str, is_probe: bool) -> None:
         """None came, or one that broke off."""
-        cell, settings = self._cell(target), self._settings
+        cell, settings, whose = self._cell(target), self._settings, mark(tenant)
         if not cell:
             return
-
-        def change(content: bytes, now: int) -> bytes:
-            return Breaker.read(content).failed(now, is_probe, settings.failures, settings.open_seconds).write()
-
-        self._board.change(cell, change)
+        self._change(
+            cell, lambda breaker, now: breaker.failed(now, whose, is_probe, settings.failures, settings.open_seconds)
+        )
         name = str(self._targets[cell])
         if name not in self._failed():
             self._board.change(_FAILED, lambda content, now: _with(content, name))
+
+    def came_to_nothing(self, target: Target, tenant: str, was_sent: bool) -> None:
+        """A probe says nothing of the target."""
+        if cell := self._cell(target):
+            self._change(cell, lambda breaker, now: breaker.came_to_nothing(now, mark(tenant), was_sent))
+
+    def _change(self, cell: str, event: Callable[[Breaker, int], Breaker]) -> None:
+        self._board.change(cell, lambda content, now: event(Breaker.read(content), now).write())
 
     def all(self) -> dict[Target, Breaker]:
         """Those of all targets that were called here or have failed anywhere, by the names that they share."""
         return {target: Breaker.read(self._board.get(cell)) for cell, target in list(self._targets.items())}
 
     def _failed(self) -> list[str]:
-        return self._board.get(_FAILED).decode().splitlines()
+        return _lines(self._board.get(_FAILED))
 
     def _hear(self) -> None:
         """Look also at those that have failed elsewhere."""
@@ -105,6 +111,10 @@ class Breakers:
         return cell
 
 
+def _lines(content: bytes) -> list[str]:
+    return content.decode(errors="replace").splitlines()
+
+
 def _with(content: bytes, name: str) -> bytes:
-    names = content.decode().splitlines()
+    names = _lines(content)
     return content if name in names else "\n".join([*names, name]).encode()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 from gateway.config.settings import ProviderSettings
-from gateway.errors import CredentialRested
+from gateway.errors import CredentialRefused, CredentialRested
+from gateway.model import Target
 from gateway.routing.affinity import ranked
 from gateway.routing.board import Board
 
@@ -27,52 +28,69 @@ class AllRest(Exception):
 
 
 class Credentials:
-    """Which to use.
+    """Which to use. What rests, rests for one model of its provider: only a credential that is wrong does for all.
 
     Args:
         providers: the configured ones.
         board: what workers tell each other.
+        label: the name of a provider's model that its rest has; there must be few. None where nothing rests.
     """
 
-    def __init__(self, providers: Mapping[str, ProviderSettings], board: Board) -> None:
+    def __init__(
+        self, providers: Mapping[str, ProviderSettings], board: Board, label: Callable[[str, str], str | None]
+    ) -> None:
         self._board = board
-        self._cells = {
+        self._label = label
+        self._names = {
             name: [f"credential {name} {sha256(key.reveal().encode()).hexdigest()[:16]}" for key in provider.api_keys]
             for name, provider in providers.items()
         }
 
-    def pick(self, provider: str, conversation: str | None, rested: bool) -> int:
+    def pick(self, target: Target, conversation: str | None, rested: bool) -> int:
         """Which to show: a conversation's own as long as that one may be used.
 
         Args:
-            provider: whose.
+            target: to whom.
             conversation: whose call it is.
-            rested: none that is to rest; otherwise the one that has rested most will do.
+            rested: none that is to rest; otherwise one will do whose rest the provider has not asked for.
 
         Raises:
             AllRest: there is none.
         """
-        cells = self._cells[provider]
-        if not cells:
+        names = self._names[target.provider]
+        if not names:
             return 0
-        rests = [self._rests(cell) for cell in cells]
-        least = min(rests)
-        if least and rested:
-            raise AllRest(least)
-        usable = [key for key, rest in enumerate(rests) if rest == least]
+        rests = [self._rests(name, target) for name in names]
+        usable = [key for key, (rest, _) in enumerate(rests) if not rest]
+        usable = usable or [key for key, (_, asked_for) in enumerate(rests) if not (rested or asked_for)]
+        if not usable:
+            raise AllRest(min(rest for rest, _ in rests))
         return ranked(usable, lambda _: 1, conversation)[0]
 
-    def has_another(self, provider: str) -> bool:
+    def has_another(self, target: Target) -> bool:
         """Whether there is one now that need not rest."""
-        return any(not self._rests(cell) for cell in self._cells[provider])
+        return any(not self._rests(name, target)[0] for name in self._names[target.provider])
 
-    def rest(self, provider: str, key: int, refusal: CredentialRested) -> None:
-        """Leave one alone for a while."""
-        if self._cells[provider]:
-            rest = int(min(LONGEST, refusal.retry_after or refusal.rest) * SECOND)
-            self._board.change(self._cells[provider][key], lambda _, now: (now + rest).to_bytes(8))
+    def rest(self, target: Target, key: int, refusal: CredentialRested) -> None:
+        """Leave one alone for a while; the only one there is, only where the provider asks for it or it is wrong."""
+        names, for_all = self._names[target.provider], isinstance(refusal, CredentialRefused)
+        if len(names) > 1 or (names and (for_all or refusal.asks_for_rest)):
+            seconds = min(LONGEST, (refusal.retry_after or 0) if refusal.asks_for_rest else refusal.rest)
+            cell = names[key] if for_all else self._of_model(names[key], target)
+            asked_for = bytes([refusal.asks_for_rest])
+            self._board.change(cell, lambda _, now: (now + int(seconds * SECOND)).to_bytes(8) + asked_for)
 
-    def _rests(self, cell: str) -> float:
-        """Seconds for which it is to be left alone. A clock that was put back ends them."""
-        left = (int.from_bytes(self._board.get(cell)) - self._board.now()) / SECOND
-        return left if 0 < left <= LONGEST else 0.0
+    def _rests(self, name: str, target: Target) -> tuple[float, bool]:
+        """Seconds for which one is to be left alone, and whether the provider has asked for that."""
+        return max(self._left(name), self._left(self._of_model(name, target)))
+
+    def _left(self, cell: str) -> tuple[float, bool]:
+        """As above, of a cell. A clock that was put back ends it."""
+        content = self._board.get(cell)
+        if len(content) != 9:
+            return 0.0, False
+        left = (int.from_bytes(content[:8]) - self._board.now()) / SECOND
+        return (left, content[8] == 1) if 0 < left <= LONGEST else (0.0, False)
+
+    def _of_model(self, name: str, target: Target) -> str:
+        return f"{name} {self._label(target.provider, target.model)}"

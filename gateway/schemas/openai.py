@@ -166,6 +166,7 @@ def _read(operation: Operation, schema: Schema, document: dict[str, Any], body: 
     left_out = _LEFT_OUT[schema]
     return ModelRequest(
         operation=operation,
+        conversation=document.get("prompt_cache_key"),
         model=document.get("model"),
         asked={name: value for name, value in document.items() if name not in left_out},
         user_id=document.get("user") or None,

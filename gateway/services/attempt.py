@@ -50,7 +50,7 @@ class Attempt:
         try:
             self._books.hold(self._exchange, self._entry)
         except BaseException:
-            self._targets.leave(self._step.place, None)
+            self._targets.leave(self._step.place, None, sent=False)
             raise
         record.attempts = self._entry.number
         self._call = replace(self._call, cap=self._entry.bound.cap)
@@ -82,8 +82,8 @@ class Attempt:
         Returns:
             The answer with its price.
         """
-        self._end(error)
         try:
+            self._end(error)
             return self._books.settle(self._exchange, self._entry, completion, error)
         except Exception:  # a hold without a settlement would stand as long as this process
             self._books.lose(self._exchange, self._entry, GatewayError(), may_be_billed=True)
@@ -91,8 +91,10 @@ class Attempt:
 
     def _lose(self, error: GatewayError, may_be_billed: bool) -> None:
         """Settle a call without an answer."""
-        self._end(error)
-        self._books.lose(self._exchange, self._entry, error, may_be_billed, given_up=self._call.expired)
+        try:
+            self._end(error)
+        finally:
+            self._books.lose(self._exchange, self._entry, error, may_be_billed, given_up=self._call.expired)
 
     def _end(self, error: GatewayError | None) -> None:
         self._count_time()

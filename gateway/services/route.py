@@ -95,8 +95,8 @@ class Route:
         self._failure: GatewayError | None = None
 
     def steps(self) -> Iterator[Step]:
-        """Each next step, as long as it may help; whoever makes one notes its error. Where all credentials rest, those
-        that have rested most have to do."""
+        """Each next step, as long as it may help; whoever makes one notes its error. Where there are none but
+        credentials that rest, these have to do, unless the provider itself has asked for it."""
         self._routing.budget.request()
         for rested in (True, False):
             for number, candidate in enumerate(self._ranked, 1):
@@ -120,7 +120,9 @@ class Route:
         most = max(1, min(self._routing.retry.attempts, MOST_ATTEMPTS - self._made - others))
         for tries in count(1):
             try:
-                place = self._routing.targets.enter(candidate.target, self._conversation, rested and tries == 1)
+                place = self._routing.targets.enter(
+                    candidate.target, self._exchange.caller.tenant, self._conversation, rested and tries == 1
+                )
             except Unavailable as closed:
                 self._soonest = min(self._soonest, closed.seconds)
                 self._tell(candidate, closed.why)

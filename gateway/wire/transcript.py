@@ -16,6 +16,7 @@ from gateway.wire.openai import misreports, read_choices, read_usage
 _FOLDED = 32_768  # bytes of events after which they are put together; together they take a fraction
 _MOST_KEPT = 1_048_576  # bytes of one answer's JSON; what is generated beyond is only counted
 _MOST_LOOKED_AT = 128  # entries of a list among which one with the same index is looked for
+_MOST_ENTRIES = 4096  # of a list of choices or calls
 _MOST_CONTAINERS = 50_000  # objects and arrays of one event, each some 60 bytes of memory
 _INDEXED = {"choices", "tool_calls"}  # lists whose entries come piece by piece
 _ONCE = {"role", "id", "type", "name", "index", "finish_reason"}  # texts that some vendors repeat in every chunk
@@ -71,7 +72,8 @@ class Transcript:
         answer = self._whole(self._answer)
         try:
             found = replace(read_choices(answer, b"", usage), not_kept=self._not_kept, misreported=misreported)
-            whole = self._sound and self._kept <= _MOST_KEPT and not any(map(_cut_audio, answer["choices"]))
+            all_there = self._sound and self._kept <= _MOST_KEPT and len(answer["choices"]) < _MOST_ENTRIES
+            whole = all_there and not any(map(_cut_audio, answer["choices"]))
             return replace(found, body=orjson.dumps(answer)) if whole else found
         except _UNREADABLE:
             return Completion(b"", usage=usage, not_kept=self._not_kept, misreported=misreported)
@@ -168,19 +170,25 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
 
 def _merge_lists(name: str, into: list[Any], new: list[Any]) -> None:
     """Choices and tool calls of the same index are one; of any other list the entries come one after the other."""
+    if name not in _INDEXED:
+        into.extend(new)
+        return
+    near: dict[Any, list[Any]] = {}
+    for old in into[-_MOST_LOOKED_AT:]:
+        near.setdefault(old.get("index"), []).append(old)
     for entry in new:
-        near = reversed(into[-_MOST_LOOKED_AT:]) if name in _INDEXED else ()
-        same = next((old for old in near if _is_piece_of(old, entry)), None)
-        if same is None:
-            into.append(entry)
-        else:
+        alike = near.setdefault(entry["index"], []) if "index" in entry else []
+        same = next((old for old in reversed(alike) if _may_be_one(old, entry)), None)
+        if same is not None:
             _merge(same, entry)
+        elif len(into) < _MOST_ENTRIES:
+            into.append(entry)
+            alike.append(entry)
 
 
-def _is_piece_of(old: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
-    """Whether both are pieces of one: Gemini gives several calls the same index, each whole and with its own id."""
-    ids = {old.get("id"), entry.get("id")} - {None, ""}
-    return "index" in entry and old.get("index") == entry["index"] and len(ids) < 2
+def _may_be_one(old: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Whether pieces of the same index are of one: Gemini gives several calls the same, each whole and with its id."""
+    return len({old.get("id"), entry.get("id")} - {None, ""}) < 2
 
 
 def _cut_audio(choice: Mapping[str, Any]) -> bool:

@@ -73,5 +73,5 @@ class FailoverCells:
 
     def _found(self) -> None:
         with self._lock:
-            self._pause = 0.0
+            self._pause, self._local = 0.0, LocalCells()  # what they say is of this outage
         log.info("the shared cells work again")

@@ -119,7 +119,7 @@ def test_any_other_failure_is_an_upstream_error_without_the_vendors_text(status:
         ("0", 1),
         ("-1", None),
         ("abc", None),
-        (format_datetime(datetime.now(UTC) + timedelta(days=1)), 60),
+        pytest.param(format_datetime(datetime.now(UTC) + timedelta(days=1)), 60, id="tomorrow"),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 1),
         ("Wed, 41 Oct 2015", None),
     ],

@@ -24,7 +24,7 @@ def said(*words: str, **asked: Any) -> ModelRequest:
     messages = [
         {"role": "user" if number % 2 == 0 else "assistant", "content": text} for number, text in enumerate(words)
     ]
-    return ModelRequest("chat", "m", {"messages": [SYSTEM, *messages], **asked})
+    return ModelRequest("chat", "m", {"messages": [SYSTEM, *messages]}, **asked)
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -53,13 +53,13 @@ def test_turns_of_a_conversation_are_one_and_other_beginnings_are_others() -> No
 
 def test_what_the_client_names_counts_more_than_how_it_begins() -> None:
     by_header = [conversation("t", "s-1", said(word), None) for word in ("Hi", "Ho")]
-    by_key = [conversation("t", None, said(word, prompt_cache_key="k"), None) for word in ("Hi", "Ho")]
+    by_key = [conversation("t", None, said(word, conversation="k"), None) for word in ("Hi", "Ho")]
     assert by_header[0] == by_header[1] != by_key[0] == by_key[1]
 
 
 def test_without_a_name_it_is_known_by_its_beginning_only_where_the_operator_wants_it() -> None:
     assert conversation("t", None, said("Hi"), None) is None
-    assert conversation("t", "s-1", said("Hi", prompt_cache_key="k"), "none") is None
+    assert conversation("t", "s-1", said("Hi", conversation="k"), "none") is None
 
 
 def test_a_text_to_complete_is_known_by_its_beginning_and_embeddings_are_no_conversation() -> None:

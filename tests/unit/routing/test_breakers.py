@@ -23,12 +23,13 @@ class Worker:
         )
 
     def fails(self, target: Target = A, times: int = 1) -> None:
-        for _ in range(times):
-            self.breakers.failed(target, self.breakers.enter(target))
+        for number in range(times):
+            tenant = f"tenant {number}"
+            self.breakers.failed(target, tenant, self.breakers.enter(target, tenant))
 
     def lets_through(self, target: Target = A) -> str:
         try:
-            return "probe" if self.breakers.enter(target) else "call"
+            return "probe" if self.breakers.enter(target, "any") else "call"
         except Open:
             return "nothing"
 
@@ -80,7 +81,7 @@ def test_a_worker_that_has_seen_nothing_takes_no_second_probe(make_worker: Calla
 def test_while_all_is_well_nothing_is_written(make_worker: Callable[[], Worker], shared: Shared) -> None:
     worker = make_worker()
     for _ in range(100):
-        worker.breakers.succeeded(A, worker.breakers.enter(A))
+        worker.breakers.succeeded(A, worker.breakers.enter(A, "any"))
     assert shared.changes == 0
 
 

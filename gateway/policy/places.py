@@ -30,6 +30,10 @@ class Ask:
     state: State = State.OUT
     told: Callable[[], object] = lambda: None
 
+    @property
+    def is_in(self) -> bool:
+        return self.state is State.IN
+
 
 @dataclass(eq=False, slots=True)
 class _Tenant:

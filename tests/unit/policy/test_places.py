@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.admission.places import Ask, Places, State
+from gateway.policy.places import Ask, Places, State
 
 LONG = 1e9  # seconds to wait: nothing is hopeless
 
