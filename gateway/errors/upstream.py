@@ -128,6 +128,7 @@ class ConnectTimeout(UpstreamTimeout):
 class NoProviderAvailable(GatewayError):
     status = 503
     code = "no_provider_available"
+    default_message = "No provider of this model takes calls at the moment. Try again in a moment."
 
 
 class ClientLeft(GatewayError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,6 +108,13 @@ class Targets:
             raise
         return place
 
+    @contextmanager
+    def aside(self, place: Place) -> Iterator[None]:
+        """Have others use the place in this block, in which its call waits. Raises Unavailable where none is left."""
+        self._free(place)
+        yield
+        self._find_room(place)
+
     def answered(self, place: Place) -> None:
         """The target has begun to answer: that ends a probe, however long the answer takes."""
         was_probe, place.is_probe = place.is_probe, False
@@ -133,6 +141,7 @@ class Targets:
 
     def _find_room(self, place: Place) -> None:
         provider, now = place.target.provider, time.monotonic()
+        place.asks.clear()
         with self._counting:
             for places, whose in ((self._shares, provider), (self._bounds.get(provider), place.tenant)):
                 if places:

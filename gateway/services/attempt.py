@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout
+from gateway.errors import GatewayError, NoProviderAvailable, UpstreamError, UpstreamTimeout
 from gateway.model import Answer, Completion
 from gateway.providers.base import Call, Provider
-from gateway.routing.targets import Targets
+from gateway.routing.targets import Targets, Unavailable
 from gateway.services.books import Books, Entry
 from gateway.services.exchange import Exchange
 from gateway.services.route import Step
@@ -48,9 +48,11 @@ class Attempt:
         record = self._exchange.record
         record.model, record.provider = self._target.model, self._target.provider
         try:
-            self._books.hold(self._exchange, self._entry)
-        except BaseException:
+            self._books.hold(self._exchange, self._entry, lambda: self._targets.aside(self._step.place))
+        except BaseException as error:
             self._targets.leave(self._step.place, None, sent=False)
+            if isinstance(error, Unavailable):
+                raise NoProviderAvailable(retry_after=1) from None
             raise
         record.attempts = self._entry.number
         self._call = replace(self._call, cap=self._entry.bound.cap)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,8 +71,13 @@ class Books:
     metrics: Metrics
     keep_prompts: bool
 
-    def hold(self, exchange: Exchange, entry: Entry) -> None:
+    def hold(self, exchange: Exchange, entry: Entry, aside: Callable[[], AbstractContextManager[object]]) -> None:
         """Hold what an attempt may cost.
+
+        Args:
+            exchange: the request.
+            entry: the attempt.
+            aside: a block in which it waits for a limit, and others may have its place.
 
         Raises:
             RateLimited, InsufficientQuota, BudgetHeld: a limit has no room for it.
@@ -81,7 +88,7 @@ class Books:
         price = self.costs.price(target, entry.candidate.alias)
         asked, capped = self.bounds.of(request, target, entry.candidate.alias, price)
         claim = self._claim(exchange, entry, asked, capped)
-        entry.held = self.holds.take(exchange, claim, lambda: self.bounds.exactly(capped, request, target))
+        entry.held = self.holds.take(exchange, claim, lambda: self.bounds.exactly(capped, request, target), aside)
 
     def settle(self, exchange: Exchange, entry: Entry, completion: Completion, error: GatewayError | None) -> Answer:
         """Write down an answer, or as much as came of it; the answer with its price."""

@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,13 +51,20 @@ class Holds:
     refused: Callable[[str, str, str], None]
     wait_seconds: float = 0
 
-    def take(self, exchange: Exchange, claim: Claim, exactly: Callable[[], Bound | None] = lambda: None) -> Hold:
+    def take(
+        self,
+        exchange: Exchange,
+        claim: Claim,
+        exactly: Callable[[], Bound | None] = lambda: None,
+        aside: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> Hold:
         """Hold what an attempt may take, if need be after a wait.
 
         Args:
             exchange: the request; its record is told how the limits stand.
             claim: what it asks for.
             exactly: a tighter bound under a hard limit, asked for only where it matters; None where there is none.
+            aside: a block in which it waits, and others may have what else it has.
 
         Raises:
             RateLimited, InsufficientQuota, BudgetHeld: a limit has no room for it.
@@ -74,12 +82,13 @@ class Holds:
                 error, wait_for = refused, 0.0
             except GatewayError as refused:
                 error, wait_for = refused, math.inf
-            if not self._waited(exchange, wait_for or random.uniform(*_PAUSES)):  # noqa: S311 - no secret
+            pause = wait_for or random.uniform(*_PAUSES)  # noqa: S311 - no secret
+            if not self._waited(exchange, pause, aside):
                 if error.limit:
                     self._count(exchange.record, claim.payer, error.limit)
                 raise error
 
-    def _waited(self, exchange: Exchange, seconds: float) -> bool:
+    def _waited(self, exchange: Exchange, seconds: float, aside: Callable[[], AbstractContextManager[object]]) -> bool:
         """Wait, if the request may do so for so long. Raises ClientLeft."""
         record, now = exchange.record, time.monotonic()
         left = self.wait_seconds - record.limited_seconds
@@ -88,7 +97,8 @@ class Holds:
         if seconds > left:
             return False
         try:
-            wait(seconds, exchange.client)
+            with aside():
+                wait(seconds, exchange.client)
         except HungUp:
             raise ClientLeft from None
         finally:

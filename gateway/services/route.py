@@ -110,10 +110,7 @@ class Route:
         """Why there is no further step."""
         if self._failure:
             return self._failure
-        return NoProviderAvailable(
-            "No provider of this model takes calls at the moment. Try again in a moment.",
-            retry_after=max(1, math.ceil(self._soonest)),
-        )
+        return NoProviderAvailable(retry_after=max(1, math.ceil(self._soonest)))
 
     def _at(self, candidate: Candidate, rested: bool, others: int) -> Iterator[Step]:
         """The steps at one target, which leave one to each of the `others` after it."""
