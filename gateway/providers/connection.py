@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import re
 import socket
 import ssl
 import time
@@ -24,6 +25,7 @@ from gateway.concurrency import Expired, HungUp, at_most, give_way, hung_up, wai
 MAX_REPLY_BYTES = 58_720_256  # framing included; 2,048 embeddings of 1,536 numbers have 39 MB
 MAX_STREAM_BYTES = 268_435_456  # likewise; a stream has some 300 bytes for each token
 
+_LENGTH = re.compile("[0-9]{1,18}")
 _AT_ONCE = 1.0  # seconds after a request in which a connection that was closed before it shows that it was
 _BRISK = 0.2  # seconds of silence after which the client is watched too
 _LOOK = 0.5  # seconds after which it is looked for, silence or not
@@ -192,8 +194,8 @@ class Response(http.client.HTTPResponse):
         super().begin()
         if self.reader.ended:
             raise http.client.HTTPException("the connection ended within the headers")  # to http.client it is sound
-        if not all(length.strip().isdecimal() for length in self.headers.get_all("content-length", [])):
-            raise http.client.HTTPException("a length that is no number")  # http.client would read to the end
+        if not all(_LENGTH.fullmatch(length.strip()) for length in self.headers.get_all("content-length", [])):
+            raise http.client.HTTPException("a length that is none")  # http.client would read to the end
 
 
 class ClosedBeforeAnyByte(ConnectionError):

@@ -201,6 +201,38 @@ def test_a_conversation_that_an_agent_names_keeps_its_target(header: str, client
 
 
 @pytest.mark.shows("P6")
+def test_how_a_client_calls_a_conversation_in_the_body_counts_too(client: FlaskClient) -> None:
+    def home(name: str) -> str | None:
+        body = {"model": "both", "messages": [{"role": "user", "content": "Hi"}], "prompt_cache_key": name}
+        return told(client.post("/v1/chat/completions", json=body, headers=GOOD))[1]
+
+    homes = {name: {home(name) for _ in range(5)} for name in "abcdefgh"}
+    assert all(len(home) == 1 for home in homes.values())
+    assert len(set.union(*homes.values())) == 2
+
+
+def test_a_model_that_a_credential_may_not_use_takes_no_other_model_away(
+    client: FlaskClient, upstream: Upstream
+) -> None:
+    def refusing(connection: socket.socket, request: Received) -> bool:
+        forbidden = request.json["model"] == "not-ours"
+        return (failing(403) if forbidden else GOOD_ANSWER)(connection, request)
+
+    upstream.script = refusing
+    for name in ("up/not-ours", "pool/not-ours"):
+        assert ask(client, name).status_code == 502
+    assert [told(ask(client, model))[1] for model in ("falls", "pooled")] == ["up/a", "pool/a"]
+
+
+def test_while_the_provider_has_asked_for_rest_nobody_calls_it(client: FlaskClient, upstream: Upstream) -> None:
+    upstream.script = failing(429, retry_after="30")
+    assert ask(client, "pooled").status_code == 200, "of the fallback"
+    seen = len(upstream.received)
+    refused = ask(client, "pool/a")
+    assert (refused.status_code, len(upstream.received)) == (503, seen)
+    assert 25 <= int(refused.headers["Retry-After"]) <= 30
+
+
 def test_however_much_fails_retries_are_a_tenth_of_the_requests_and_ten(make_app: MakeApp, upstream: Upstream) -> None:
     file = f"""
 breaker: {{failures: 1000}}

@@ -56,6 +56,7 @@ class Service:
         """`port` is any free one if not given; `files` is the soft and the hard limit of how many a process may open;
         `through` is a command that runs what follows it in its own place."""
         self.directory = directory
+        self.worker = worker
         self.output = directory / "stdout"
         self.errors = directory / "stderr"
         self.port = port or self.free_port()

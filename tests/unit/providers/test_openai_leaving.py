@@ -15,6 +15,7 @@ from gateway.errors import ClientLeft, UpstreamTimeout
 from gateway.model import Usage
 from gateway.providers import openai_stream
 from tests.fakes.upstream import Received, Upstream, sending
+from tests.unit.providers.calls import failure_after
 from tests.unit.providers.streams import (
     ASKED,
     CALL,
@@ -72,6 +73,26 @@ def test_every_event_starts_the_time_for_the_next_one_anew(upstream: Upstream) -
     blocks = list(stream(upstream, first_byte=0.7, idle=0.7).blocks())
     assert b"".join(blocks) == b"".join(HELLO * 3)
     assert b"" in blocks, "half an event is a moment to look whether the client waits for a sign of life"
+
+
+def test_comments_are_no_first_event(upstream: Upstream) -> None:
+    upstream.script = sending([HEAD, *[chunked(b": ping\n\n")] * 20], pause=0.1)
+    error, seconds = failure_after(lambda: stream(upstream, first_byte=0.5, idle=5))
+    assert isinstance(error, UpstreamTimeout)
+    assert 0.4 < seconds < 1.5
+
+
+def test_whoever_takes_events_slowly_does_not_make_the_provider_silent(upstream: Upstream) -> None:
+    upstream.script = sending([HEAD, *map(chunked, HELLO), chunked(event(usage=USAGE), DONE) + END], pause=0.2)
+    for _ in stream(upstream, idle=0.4).blocks():
+        time.sleep(0.6)
+
+
+def test_a_stream_that_is_merely_long_says_nothing_against_its_provider(upstream: Upstream) -> None:
+    upstream.script = sending([HEAD, *map(chunked, HELLO * 20)], pause=0.1)
+    error, _ = failure_after(lambda: list(stream(upstream, total=0.5).blocks()))
+    assert isinstance(error, UpstreamTimeout)
+    assert error.is_well is None
 
 
 def test_a_client_that_leaves_a_dripping_provider_is_noticed_within_a_second(upstream: Upstream) -> None:

@@ -194,6 +194,18 @@ def test_the_work_grows_with_the_stream_and_not_with_its_square() -> None:
 
     assert seconds(piece, 20_000) < 40 * max(seconds(piece, 2_000), 0.01)  # the square would be 100 times
     assert seconds(many, 300) < 40 * max(seconds(many, 30), 0.01)
+    few, most = ([{"index": index} for index in range(count)] for count in (1_000, 10_000))
+    times = [seconds(sse.event(orjson.dumps({"choices": choices})), 1) for choices in (few, most)]
+    assert times[1] < 40 * max(times[0], 0.01)
+
+
+def test_of_more_choices_than_anybody_asks_for_not_all_are_remembered() -> None:
+    transcript = Transcript("chat")
+    for start in range(0, 10_000, 100):
+        choices = [{"index": index, "delta": {"content": "a"}} for index in range(start, start + 100)]
+        transcript.add(sse.event(orjson.dumps({"choices": choices})))
+    assert transcript.completion().body == b""
+    assert len(transcript.completion().finish_reasons) < 5_000
 
 
 def test_sounds_and_probabilities_are_no_text_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
