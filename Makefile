@@ -29,7 +29,7 @@ bench: $(VENV)/runtime tokenizers
 # repeats what an earlier run chose, FAULTS_DATABASE=postgresql has the ledger there.
 faults: $(VENV)/development tokenizers
 	FAULTS=long $(BIN)/python -m pytest -s tests/faults tests/service/test_reload.py tests/service/test_signals.py \
-		tests/service/test_streams.py tests/api/test_failures.py $(OPTIONS)
+		tests/service/test_streams.py tests/api/test_failures.py tests/api/test_targets.py $(OPTIONS)
 
 format: $(VENV)/development
 	$(BIN)/ruff check --fix .

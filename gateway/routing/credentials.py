@@ -67,9 +67,10 @@ class Credentials:
             raise AllRest(min(rest for rest, _ in rests))
         return ranked(usable, lambda _: 1, conversation)[0]
 
-    def has_another(self, target: Target) -> bool:
-        """Whether there is one now that need not rest."""
-        return any(not self._rests(name, target)[0] for name in self._names[target.provider])
+    def has_another(self, target: Target, than: int) -> bool:
+        """Whether there is another one now that need not rest."""
+        names = self._names[target.provider]
+        return any(key != than and not self._rests(name, target)[0] for key, name in enumerate(names))
 
     def rest(self, target: Target, key: int, refusal: CredentialRested) -> None:
         """Leave one alone for a while; the only one there is, only where the provider asks for it or it is wrong."""

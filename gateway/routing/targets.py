@@ -155,8 +155,8 @@ class Targets:
                 places.leave(ask, time.monotonic())
 
     def has_another_key(self, place: Place) -> bool:
-        """Whether the provider has a credential that need not rest."""
-        return self._credentials.has_another(place.target)
+        """Whether the provider has another credential that need not rest."""
+        return self._credentials.has_another(place.target, place.key)
 
     def states(self) -> dict[str, State]:
         """How each provider fares: as the worst of its targets."""
