@@ -107,10 +107,9 @@ class Route:
                 return
 
     def failure(self) -> GatewayError:
-        """Why there is no further step."""
-        if self._failure:
-            return self._failure
-        return NoProviderAvailable(retry_after=max(1, math.ceil(self._soonest)))
+        """Why there is no further step; told once."""
+        failure, self._failure = self._failure, None
+        return failure or NoProviderAvailable(retry_after=max(1, math.ceil(self._soonest)))
 
     def _at(self, candidate: Candidate, rested: bool, others: int) -> Iterator[Step]:
         """The steps at one target, which leave one to each of the `others` after it."""
@@ -131,7 +130,9 @@ class Route:
             self._made += 1
             step = Step(candidate, place, time.monotonic())
             yield step
-            error = self._failure = step.error or GatewayError()
+            error, step.error = step.error or GatewayError(), None
+            # without what it remembers of frames, which know this route: all that they hold would stay for long
+            self._failure = error.with_traceback(None)
             self._tell(candidate, error.detail or error.code)
             if isinstance(error, StaleConnection):
                 most = max(most, 2)  # nobody has had the request, however often the operator wants it tried

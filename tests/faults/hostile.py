@@ -123,7 +123,8 @@ def site_in(
         upstream.script = spare.script = good
         url, limits = f"{scheme}://127.0.0.1:{proxy.port}/v1", json.dumps({**_PATIENT, **timeouts})
         price = "price: {input: 0.001, output: 0.002}"
-        yaml = [f"providers:\n  spare: {{kind: openai, base_url: {spare.base_url}}}"]
+        yaml = ["breaker: {failures: 1000000}"]  # each test is about its own calls
+        yaml += [f"providers:\n  spare: {{kind: openai, base_url: {spare.base_url}}}"]
         yaml += [
             f"  up-{at}: {{kind: openai, base_url: {url}, api_key: {CREDENTIAL}, timeouts: {limits}}}"
             for at in range(_SAME)
