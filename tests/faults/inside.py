@@ -6,7 +6,6 @@ To be imported before the application is made.
 from __future__ import annotations
 
 import os
-from hashlib import sha1
 
 from flask import Flask, Response
 
@@ -39,4 +38,3 @@ def shorten(seconds: int) -> None:
         script = getattr(scripts, name).replace(_REAL, f"LEASE, DAY = {seconds * 1_000_000},")
         assert script != getattr(scripts, name)
         setattr(scripts, name, script)
-        redis._HASHES[script] = sha1(script.encode(), usedforsecurity=False).hexdigest()

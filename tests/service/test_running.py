@@ -117,7 +117,7 @@ def test_a_total_deadline_ends_a_call_to_a_dripping_provider(worker: str, start:
          "'provider/model' (providers: offline), or a model that a provider's price list knows"),
         ({}, "models: [", "gateway.yaml: line 1, column 10: not valid YAML: expected the node content, but found '<stream end>'"),
         ({}, "modles: {}", "gateway.yaml: modles: unknown; known here: default_model, providers, models, cache, "
-         "ledger, help_url, retry, breaker"),
+         "ledger, help_url, retry, breaker, overload"),
     ],
 )  # fmt: skip
 def test_a_mistake_stops_the_start_with_one_line(variables: dict[str, str], yaml: str, line: str, start: Start) -> None:

@@ -16,7 +16,10 @@ from tests.service.conftest import Service
 
 MODELS = {"fast": "gpt-4o-mini", "instruct": "gpt-3.5-turbo-instruct", "embed": "text-embedding-3-small"}
 LARGEST_BODY = 200_000
+# Each test is about its own calls: none is tried again, and none leaves its target alone for the next.
 YAML = """
+retry: {{attempts: 1}}
+breaker: {{failures: 1000000}}
 providers:
   openai: {{kind: openai, base_url: {url}, api_key: {key}}}
   hurried: {{kind: openai, base_url: {url}, api_key: {key}, timeouts: {{total: 1}}}}
