@@ -127,21 +127,21 @@ def test_a_thousand_clients_that_vanish_are_settled_once_each_and_leave_nothing_
     upstream.script = paced = Paced(20, 0.02)
     service = behind(worker)
     with ThreadPoolExecutor(AT_ONCE) as clients:
-        list(clients.map(lambda number: vanish(service, number), range(VANISHING)))
-        service.wait_for(lambda: len(settled(service)) == VANISHING)
+        list(clients.map(lambda number: vanish(service, number), range(2 * VANISHING)))
+        service.wait_for(lambda: len(settled(service)) == 2 * VANISHING)
         before = rss(service)  # with every thread, buffer and table that such a load needs
         list(clients.map(lambda number: vanish(service, number), range(VANISHING)))
     time.sleep(1)
     assert paced.open == 0
-    outcomes = Counter(service.wait_for(lambda: (found := settled(service))[2 * VANISHING - 1 :] and found))
-    assert sum(outcomes.values()) == 2 * VANISHING
+    outcomes = Counter(service.wait_for(lambda: (found := settled(service))[3 * VANISHING - 1 :] and found))
+    assert sum(outcomes.values()) == 3 * VANISHING
     assert outcomes.keys() <= {None, "client_left"}
     assert outcomes["client_left"] > VANISHING
     assert rss(service) - before < 10_000_000
     started = time.monotonic()
     assert requests.post(f"{service.url}/v1/chat/completions", json=CHAT, headers=GOOD, timeout=5).ok
     assert time.monotonic() - started < 2
-    clients_gone = 2 * VANISHING
+    clients_gone = 3 * VANISHING
     figures(f"0 of {clients_gone} clients of {worker} workers that vanished were settled other than once", clients_gone)
 
 
