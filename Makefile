@@ -24,7 +24,7 @@ lint: $(VENV)/development
 bench: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
 
-# The long forms of tests/faults, and deploys and clients of the service: half an hour on two cores. They write
+# The long forms of tests/faults, and deploys and clients of the service: an hour on two cores. They write
 # docs/reliability.md, of which a run of one file (OPTIONS="-k machine") renews only its own lines. FAULTS_SEED=…
 # repeats what an earlier run chose, FAULTS_DATABASE=postgresql has the ledger there.
 faults: $(VENV)/development tokenizers
