@@ -174,7 +174,7 @@ def _together(told: Iterable[tuple[str, int | None]]) -> list[str]:
     zeros: Counter[str] = Counter()
     others = []
     for text, n in told:
-        if n and f"0 of {n} " in text:
+        if n and re.search(rf"\b0 of {n} ", text):
             zeros[text.replace(f"0 of {n} ", "0 of %d ", 1)] += n
         else:
             others.append(f"{text} (N = {n})" if n else text)

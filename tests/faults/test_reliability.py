@@ -77,6 +77,11 @@ def test_a_test_that_is_gone_shows_nothing_any_more(root: Path) -> None:
     assert "| not shown |" in line(root, "F1")
 
 
+def test_a_number_that_ends_in_zero_is_no_zero(root: Path) -> None:
+    ran(GOOD, "F1", figure="10 of 20 calls were answered", n=20).write(root)
+    assert "10 of 20 calls were answered (N = 20)" in line(root, "F1")
+
+
 def test_every_promise_and_fault_has_a_row_and_nothing_else_can_be_shown() -> None:
     promises, faults = [f"P{number}" for number in range(1, 19)], [f"F{number}" for number in range(1, 20)]
     assert list(ROWS) == [*promises, "Affinity", *faults]
