@@ -56,7 +56,7 @@ ROWS = {
     "F16": "Clients that vanish or do not read",
     "F17": "Five times the load, and then the usual again",
     "F18": "All providers down, and up again",
-    "F19": "A broken configuration; two versions on one ledger",
+    "F19": "A broken configuration (two versions on one ledger: not shown yet)",
 }
 
 
