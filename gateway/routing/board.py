@@ -8,6 +8,8 @@ from typing import Protocol
 
 from gateway.stores.cells import Change
 
+SECOND = 1_000_000_000  # nanoseconds
+
 
 class SureCells(Protocol):
     """Cells that raise nothing."""
@@ -45,10 +47,6 @@ class Board:
         self._seen[name] = content
         return content
 
-    def names(self) -> list[str]:
-        """The cells that anybody has asked for."""
-        return list(self._seen)
-
     def before_looking(self, work: Callable[[], None]) -> None:
         """Have `work` done before every look."""
         self._before_looking.append(work)
@@ -57,7 +55,7 @@ class Board:
         """See what others have changed; to be called several times a second."""
         for work in self._before_looking:
             work()
-        names = self.names()
+        names = list(self._seen)
         now, contents = self._cells.read(names)
         self._saw(now)
         self._seen.update(zip(names, contents, strict=True))

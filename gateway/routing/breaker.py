@@ -12,7 +12,8 @@ import struct
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-SECOND = 1_000_000_000  # nanoseconds
+from gateway.routing.board import SECOND
+
 LONGEST = 30.0  # seconds that it is ever open
 
 _FORM = struct.Struct("<Id?QII")

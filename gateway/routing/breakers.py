@@ -8,21 +8,11 @@ from gateway.config.settings import BreakerSettings
 from gateway.model import Target
 from gateway.routing.board import Board
 from gateway.routing.breaker import Breaker, mark
+from gateway.routing.unavailable import Unavailable
 
 _CLOSED = Breaker()
+_LEFT_ALONE = "left alone after failures"
 _FAILED = "breakers"  # the cell with the names of all targets that have failed anywhere, a line each
-
-
-class Open(Exception):
-    """A target takes no call.
-
-    Args:
-        seconds: after which it may.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__("left alone after failures")
-        self.seconds = seconds
 
 
 class Breakers:
@@ -42,12 +32,12 @@ class Breakers:
         board.before_looking(self._hear)
 
     def enter(self, target: Target, tenant: str) -> bool:
-        """Let a tenant's call through; whether it is the probe. Raises Open."""
+        """Let a tenant's call through; whether it is the probe. Raises Unavailable."""
         cell, whose = self._cell(target), mark(tenant)
         if not cell or (seen := Breaker.read(self._board.get(cell))).closed_for(whose):
             return False
         if wait := seen.wait(self._board.now(), whose):
-            raise Open(wait)
+            raise Unavailable(_LEFT_ALONE, wait)
         found, waits = _CLOSED, 0.0
 
         def change(content: bytes, now: int) -> bytes:
@@ -58,7 +48,7 @@ class Breakers:
 
         self._board.change(cell, change)
         if waits:
-            raise Open(waits)
+            raise Unavailable(_LEFT_ALONE, waits)
         return not found.closed_for(whose)
 
     def succeeded(self, target: Target, is_probe: bool) -> None:

@@ -9,22 +9,10 @@ from gateway.config.settings import ProviderSettings
 from gateway.errors import CredentialRefused, CredentialRested
 from gateway.model import Target
 from gateway.routing.affinity import ranked
-from gateway.routing.board import Board
+from gateway.routing.board import SECOND, Board
+from gateway.routing.unavailable import Unavailable
 
-SECOND = 1_000_000_000  # nanoseconds
 LONGEST = 60.0  # seconds of rest
-
-
-class AllRest(Exception):
-    """None of a provider's credentials is to be used now.
-
-    Args:
-        seconds: until one may be.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__("its credentials rest")
-        self.seconds = seconds
 
 
 class Credentials:
@@ -55,7 +43,7 @@ class Credentials:
             rested: none that is to rest; otherwise one will do whose rest the provider has not asked for.
 
         Raises:
-            AllRest: there is none.
+            Unavailable: there is none.
         """
         names = self._names[target.provider]
         if not names:
@@ -64,7 +52,7 @@ class Credentials:
         usable = [key for key, (rest, _) in enumerate(rests) if not rest]
         usable = usable or [key for key, (_, asked_for) in enumerate(rests) if not (rested or asked_for)]
         if not usable:
-            raise AllRest(min(rest for rest, _ in rests))
+            raise Unavailable("its credentials rest", min(rest for rest, _ in rests))
         return ranked(usable, lambda _: 1, conversation)[0]
 
     def has_another(self, target: Target, than: int) -> bool:

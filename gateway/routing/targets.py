@@ -13,24 +13,11 @@ from gateway.config.settings import ProviderSettings
 from gateway.errors import CredentialRested, GatewayError
 from gateway.model import State, Target
 from gateway.policy.places import Ask, Places
-from gateway.routing.breakers import Breakers, Open
-from gateway.routing.credentials import AllRest, Credentials
+from gateway.routing.breakers import Breakers
+from gateway.routing.credentials import Credentials
+from gateway.routing.unavailable import Unavailable
 
 _NO_ROOM_FOR = 1.0  # seconds; nobody knows
-
-
-class Unavailable(Exception):
-    """A target takes no call now.
-
-    Args:
-        why: in a few words, for the log.
-        seconds: after which it may.
-    """
-
-    def __init__(self, why: str, seconds: float) -> None:
-        super().__init__(why)
-        self.why = why
-        self.seconds = seconds
 
 
 @dataclass(slots=True)
@@ -101,10 +88,8 @@ class Targets:
             self._find_room(place)
             place.key = self._credentials.pick(target, conversation, rested)
             place.is_probe = self._breakers.enter(target, tenant)
-        except BaseException as error:
+        except BaseException:
             self._free(place)
-            if isinstance(error, AllRest | Open):
-                raise Unavailable(str(error), error.seconds) from None
             raise
         return place
 

@@ -10,7 +10,8 @@ from typing import TypeVar
 from gateway.errors import GatewayError, NoProviderAvailable, UpstreamError, UpstreamTimeout
 from gateway.model import Answer, Completion
 from gateway.providers.base import Call, Provider
-from gateway.routing.targets import Targets, Unavailable
+from gateway.routing.targets import Targets
+from gateway.routing.unavailable import Unavailable
 from gateway.services.books import Books, Entry
 from gateway.services.exchange import Exchange
 from gateway.services.route import Step

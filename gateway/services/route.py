@@ -22,7 +22,8 @@ from gateway.errors import (
 from gateway.routing.affinity import conversation, ranked
 from gateway.routing.budget import RetryBudget
 from gateway.routing.router import Candidate
-from gateway.routing.targets import Place, Targets, Unavailable
+from gateway.routing.targets import Place, Targets
+from gateway.routing.unavailable import Unavailable
 from gateway.services.exchange import Exchange
 from gateway.telemetry.metrics import Metrics
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.routing.breaker import LONGEST, SECOND, Breaker, mark
+from gateway.routing.board import SECOND
+from gateway.routing.breaker import LONGEST, Breaker, mark
 
 FAILURES, OPEN = 3, 2.0
 ANN, BOB = mark("ann"), mark("bob")

@@ -9,7 +9,8 @@ import pytest
 from gateway.config.settings import BreakerSettings
 from gateway.model import Target
 from gateway.routing.board import Board
-from gateway.routing.breakers import Breakers, Open
+from gateway.routing.breakers import Breakers
+from gateway.routing.unavailable import Unavailable
 from tests.unit.routing.conftest import Clock, Shared
 
 A, B = Target("p", "a"), Target("p", "b")
@@ -30,7 +31,7 @@ class Worker:
     def lets_through(self, target: Target = A) -> str:
         try:
             return "probe" if self.breakers.enter(target, "any") else "call"
-        except Open:
+        except Unavailable:
             return "nothing"
 
 

@@ -23,7 +23,8 @@ from gateway.model import Target
 from gateway.routing.board import Board
 from gateway.routing.breakers import Breakers
 from gateway.routing.credentials import Credentials
-from gateway.routing.targets import Targets, Unavailable
+from gateway.routing.targets import Targets
+from gateway.routing.unavailable import Unavailable
 from tests.unit.routing.conftest import Clock
 
 POOL, PLAIN = Target("pool", "m"), Target("plain", "m")
