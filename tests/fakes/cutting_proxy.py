@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import socket
 import threading
 from types import TracebackType
@@ -45,9 +45,16 @@ class CuttingProxy:
                 threading.Thread(target=self._pass_on, args=(self._listener.accept()[0],), daemon=True).start()
 
     def _pass_on(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._server)) as server, contextlib.suppress(OSError):
+        with (
+            client,
+            socket.create_connection(("127.0.0.1", self._server)) as server,
+            selectors.DefaultSelector() as selector,  # unlike select.select it takes descriptors above 1,023
+            contextlib.suppress(OSError),
+        ):
+            for side in (client, server):
+                selector.register(side, selectors.EVENT_READ)
             while True:
-                for ready in select.select([client, server], [], [])[0]:
+                for ready in (client if key.fd == client.fileno() else server for key, _ in selector.select()):
                     said = ready.recv(65536)
                     if not said:
                         return
