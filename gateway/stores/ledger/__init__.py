@@ -82,6 +82,11 @@ class Database(Protocol):
         """
         ...
 
+    def at_once(self, operations: Sequence[Operation]) -> list[Outcome] | None:
+        """Do the same where nobody need be waited for, and nothing fails; None where it was not done. It may be called
+        where `blocks` forbids the others."""
+        ...
+
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Do work that only reads, in a transaction of its own.
 

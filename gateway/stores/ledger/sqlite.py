@@ -64,6 +64,7 @@ class SqliteDatabase:
         self._path = data_dir / _FILE
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self._waits = True  # the connection, for others who write without our lock
         self._memory: dict[str, Any] = {}
 
     def exists(self) -> bool:
@@ -86,6 +87,7 @@ class SqliteDatabase:
     def transact(self, operations: Sequence[Operation]) -> list[Outcome]:
         try:
             with self._turn():
+                self._wait_for_others(True)
                 return self._commit(operations)
         except Exception as error:  # noqa: BLE001 - handed to whoever asked, in the thread that may log
             self._forget()
@@ -94,6 +96,19 @@ class SqliteDatabase:
             if len(operations) == 1:
                 return [Outcome(error=error)]
             return [outcome for operation in operations for outcome in self.transact([operation])]
+
+    def at_once(self, operations: Sequence[Operation]) -> list[Outcome] | None:
+        if self._connection is None:
+            return None
+        try:
+            with self._turn(fcntl.LOCK_NB):
+                self._wait_for_others(False)
+                return self._commit(operations)
+        except BlockingIOError:
+            return None
+        except Exception:  # noqa: BLE001 - `transact` meets it again, and says what it was
+            self._forget()
+            return None
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         try:
@@ -140,6 +155,11 @@ class SqliteDatabase:
         connection.execute("COMMIT")
         return outcomes
 
+    def _wait_for_others(self, waits: bool) -> None:
+        if self._connection and waits != self._waits:
+            self._connection.execute(f"PRAGMA busy_timeout={_PATIENCE if waits else 0}")
+            self._waits = waits
+
     def _address(self, mode: str) -> str:
         return f"file:{quote(str(self._path))}?mode={mode}"
 
@@ -154,7 +174,7 @@ class SqliteDatabase:
 
     def _forget(self) -> None:
         """Close the connection, and with it a transaction that was not committed."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._waits = self._connection, None, True
         self._memory.clear()
         if connection:
             with contextlib.suppress(sqlite3.Error):
@@ -167,11 +187,12 @@ class SqliteDatabase:
         return rows[0][0] if rows else None
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Be the only writer on this host; the kernel frees the lock of a process that dies."""
+    def _turn(self, how: int = 0) -> Iterator[None]:
+        """Be the only writer on this host; the kernel frees the lock of a process that dies. Raises BlockingIOError
+        where another one is, and `how` is LOCK_NB."""
         descriptor = os.open(f"{self._path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | how)
             yield
         finally:
             os.close(descriptor)
