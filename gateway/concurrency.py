@@ -259,6 +259,13 @@ def hung_up(client: socket.socket | int) -> bool:
     return bool(poll.poll(0))
 
 
+def silent(connection: socket.socket) -> bool:
+    """Whether a connection is open, and its other end has said nothing."""
+    poll = _system_poll()
+    poll.register(connection, select.POLLIN | select.POLLRDHUP)
+    return not poll.poll(0)
+
+
 def _system_poll() -> Any:
     """The system's own poll: gevent's does not tell the end of a connection from bytes that wait."""
     if not cooperative():

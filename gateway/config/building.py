@@ -89,6 +89,7 @@ def _provider(name: str, entry: dict[str, Any], mistakes: Mistakes) -> ProviderS
         ca_bundle=bundle,
         headers={header: Secret(value) for header, value in entry.get("headers", {}).items()},
         max_in_flight=entry.get("max_in_flight"),
+        transport=entry.get("transport", "direct"),
     )
 
 

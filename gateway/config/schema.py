@@ -141,6 +141,10 @@ class ProviderSchema(_Section):
     timeouts = fields.Nested(TimeoutsSchema)
     proxy = fields.String(validate=_url)
     ca_bundle = fields.String()
+    transport = fields.String(
+        validate=validate.OneOf(["direct", "requests"]),
+        metadata={"description": "requests: its own adapter, slower, as it is always through a proxy"},
+    )
     headers = fields.Dict(keys=fields.String(validate=_header_name), values=fields.String(validate=_header_value))
     answer = fields.Nested(AnswerSchema, metadata={"description": "kind: offline only"})
 

@@ -91,6 +91,7 @@ class ProviderSettings:
         base_url: without a trailing slash; empty for `offline`.
         api_keys: one, none, or several that calls are spread over.
         max_in_flight: calls at once of one worker; None for as many as it has.
+        transport: "direct", or "requests" for its own adapter; through a proxy it is always that.
     """
 
     name: str
@@ -103,6 +104,7 @@ class ProviderSettings:
     headers: Mapping[str, Secret] = field(default_factory=dict)
     offline: OfflineSettings = OfflineSettings()
     max_in_flight: int | None = None
+    transport: str = "direct"
 
     def secrets(self) -> list[Secret]:
         """What must not be told: the keys, the proxy's credentials, and headers long enough to be a credential."""

@@ -1,39 +1,52 @@
-"""A response's body as its bytes come.
-
-http.client's own reading cannot go on after a time-out, hands on what it has only once it has as much as it was asked
-for, and takes several calls for each chunk.
-"""
+"""A response's body as its bytes come, and what each way to a provider has to say of it."""
 
 from __future__ import annotations
 
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from gateway.providers.connection import Response
+from gateway.providers.connection import Reader
 
 _READ = 65_536
 _SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
 _LONGEST_LINE = 4_096  # bytes of a chunk's size, its extensions included, or of a trailer
 
 
-class Body:
-    """The body of `response`, whose headers have been read.
+class Body(ABC):
+    """A response's body, whose headers have been read.
+
+    Args:
+        reader: where the rest of it comes from.
 
     Attributes:
         ended: all of it was read.
         clean: and nothing came after it, so that the connection may serve another call.
     """
 
-    def __init__(self, response: Response) -> None:
-        self._reader = response.reader
-        self._reader.stopped = True  # what follows the headers in the buffer is taken out of it without a read
-        self._early = response.fp.peek()
-        self._chunks = Chunks() if response.chunked else None
-        self._left: int | None = response.length
-        self._buffer = bytearray(_READ)
-        self.ended = self._left == 0
-        self.clean = False  # nobody knows that of a response which has no body
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.ended = False
+        self.clean = False
+        self._buffer = memoryview(bytearray(_READ))
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the connection serve another call if the body is clean, else close it."""
+
+    @property
+    @abstractmethod
+    def _framed(self) -> bool:
+        """Whether the body says where it ends; else that is where the connection does."""
+
+    @abstractmethod
+    def _early(self) -> bytes:
+        """What of it came with the headers. Raises what `_content` does."""
+
+    @abstractmethod
+    def _content(self, data: memoryview) -> bytes:
+        """What `data` holds of it; notes whether that was its end. Raises ValueError where the framing is wrong."""
 
     def arrivals(self, heartbeat: float) -> Iterator[bytes]:
         """Yield the body as it comes, and b"" after every `heartbeat` seconds of silence.
@@ -43,52 +56,40 @@ class Body:
             HungUp: the client has left.
             OSError, ValueError: the body broke off, or its framing is wrong.
         """
-        latest = time.monotonic()
-        data = self._early
-        while not self.ended:
-            if data:
-                self._reader.begun()
-                if content := self._content(data):
-                    yield content
+        content, latest = self._early(), time.monotonic()
+        while True:
+            if content:
+                self.reader.begun()
+                yield content
                 latest = time.monotonic()  # whoever took it may have been slow, which is not the provider's silence
-            if not self.ended:
-                data = self._receive(heartbeat, latest)
-                if not data and not self.ended:
-                    yield b""
+            if self.ended:
+                return
+            count = self._receive(heartbeat, latest)
+            content = self._content(self._buffer[:count]) if count else b""
+            if count:
+                latest = time.monotonic()
+            elif not self.ended:
+                yield b""
 
     def finish(self, patience: float) -> None:
         """Take in the end of the body, if that is all that is missing and it comes within `patience` seconds."""
-        if not self.ended and (count := self._reader.receive_into(self._buffer, patience)):
-            self._content(bytes(memoryview(self._buffer)[:count]))
+        if not self.ended and (count := self.reader.receive_into(self._buffer, patience)):
+            self._content(self._buffer[:count])
 
-    def _receive(self, heartbeat: float, latest: float) -> bytes:
-        """The next bytes; b"" after `heartbeat` seconds of silence, or at the end."""
-        silence = self._reader.silence
+    def _receive(self, heartbeat: float, latest: float) -> int | None:
+        """How many bytes have come, 0 at the end; None after `heartbeat` seconds of silence."""
+        silence = self.reader.silence
         left = float("inf") if silence is None else latest + silence - time.monotonic()
-        count = self._reader.receive_into(self._buffer, min(heartbeat, left))
-        if count is None and self._reader.expired:
+        count = self.reader.receive_into(self._buffer, min(heartbeat, left))
+        if count is None and self.reader.expired:
             raise TimeoutError("it took too long")
         if count is None and left <= heartbeat:
             raise TimeoutError(f"silent for {silence:g} s")
         if count == 0:
-            if self._left is not None or self._chunks:
+            if self._framed:
                 raise ConnectionError("the connection ended within the body")
             self.ended = True
-        return bytes(memoryview(self._buffer)[: count or 0])
-
-    def _content(self, data: bytes) -> bytes:
-        """What `data` holds of the body."""
-        if self._chunks:
-            content = self._chunks.feed(data)
-            self.ended, self.clean = self._chunks.ended, self._chunks.ended and not self._chunks.rest
-            return content
-        if self._left is None:
-            return data
-        content = data[: self._left]
-        self._left -= len(content)
-        self.ended = not self._left
-        self.clean = self.ended and len(content) == len(data)
-        return content
+        return count
 
 
 class Chunks:

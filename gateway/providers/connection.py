@@ -86,7 +86,6 @@ class Reader(io.RawIOBase):
     def __init__(self, sock: socket.socket, call: Call) -> None:
         super().__init__()
         self._sock = sock
-        self._held: Any = sock.makefile("rb", buffering=0)  # http.client may close the socket before the end
         self._guard = at_most if isinstance(sock, ssl.SSLSocket) else contextlib.nullcontext
         self.call = call
         self._deadlines = call.deadlines
@@ -169,6 +168,14 @@ class Reader(io.RawIOBase):
     def expired(self) -> bool:
         return time.monotonic() >= self._until
 
+
+class _HoldingReader(Reader):
+    """A reader of a socket that http.client may close before the end."""
+
+    def __init__(self, sock: socket.socket, call: Call) -> None:
+        super().__init__(sock, call)
+        self._held: Any = sock.makefile("rb", buffering=0)
+
     def close(self) -> None:
         if not self.closed:
             self._held.close()
@@ -179,7 +186,7 @@ class Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.reader = Reader(sock, current.get())
+        self.reader = _HoldingReader(sock, current.get())
         self.fp: Any = io.BufferedReader(self.reader)
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -208,24 +215,31 @@ class _Kept:
     response_class: Any = Response
     sock: Any
     timeout: Any
-    _served = False
+    served = False
     _sent = 0.0  # monotonic seconds
 
     def connect(self) -> None:
-        self._served = False  # urllib3 connects a closed connection anew
+        self.served = False  # urllib3 connects a closed connection anew
         call = current.get()
         with at_most(max(0.001, call.until - time.monotonic())):
             super().connect()  # type: ignore[misc]
 
+    def begin(self) -> None:
+        """From now on something may have been sent."""
+        call = current.get()
+        call.connected, call.until = True, call.deadlines.until
+
+    def sent(self) -> None:
+        self._sent = time.monotonic()
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
-        call = current.get()
-        call.connected, call.until = True, call.deadlines.until
+        self.begin()
         try:
             super().request(*args, **kwargs)  # type: ignore[misc]
         finally:
-            self._sent = time.monotonic()  # also of one that broke on the way: urllib3 looks for an answer all the same
+            self.sent()  # also one that broke on the way: urllib3 looks for an answer all the same
 
     def send(self, data: Any) -> None:
         """Send `data`, for as long as the deadlines leave and the client waits: a server may accept and not read."""
@@ -246,11 +260,16 @@ class _Kept:
         try:
             response = super().getresponse()  # type: ignore[misc]
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
-            if self._served and time.monotonic() - self._sent < _AT_ONCE:
-                raise ClosedBeforeAnyByte from error
-            raise  # somebody has had the request, and may have worked on it
-        self._served = True
+            self.raise_if_stale(error)
+            raise
+        self.served = True
         return response
+
+    def raise_if_stale(self, error: OSError) -> None:
+        """Raise ClosedBeforeAnyByte for an `error` without one byte of response, unless somebody has had the request,
+        and may have worked on it."""
+        if self.served and time.monotonic() - self._sent < _AT_ONCE:
+            raise ClosedBeforeAnyByte from error
 
 
 class KeptHTTP(_Kept, HTTPConnection):

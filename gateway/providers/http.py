@@ -1,4 +1,4 @@
-"""The one place with `requests`: its adapter without the session around it.
+"""Calls over one of `requests`' adapters, without the session around it.
 
 No redirects are followed, the environment's proxies do not apply, and nothing is decompressed.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Generator, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from gateway.concurrency import Expired, HungUp
@@ -31,17 +31,13 @@ from gateway.errors import (
 )
 from gateway.providers import connection
 from gateway.providers.body import Body
-from gateway.providers.connection import Call, ClosedBeforeAnyByte, Deadlines, KeptHTTP, KeptHTTPS, current
+from gateway.providers.connection import Call, ClosedBeforeAnyByte, Deadlines, current
+from gateway.providers.direct import DirectAdapter
+from gateway.providers.plain import PlainAdapter
 
 _POOL_SIZE = 1000  # kept-alive connections to one provider; more calls at once open connections and close them
+ADAPTERS: dict[str, Callable[[int], BaseAdapter]] = {"direct": DirectAdapter, "requests": PlainAdapter}
 _TIMED_OUT = (TimeoutError, ConnectTimeoutError, ReadTimeoutError, Expired)
-
-
-class _Adapter(HTTPAdapter):
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = KeptHTTPS if pool.scheme == "https" else KeptHTTP
-        return pool
 
 
 class Reply:
@@ -50,10 +46,9 @@ class Reply:
     def __init__(self, response: requests.Response, provider: str) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self._raw: Any = response.raw
-        self._response = cast(connection.Response, self._raw._original_response)
-        self._reader = self._response.reader
-        self._body = Body(self._response)
+        raw: Any = response.raw
+        self._body: Body = raw
+        self._reader = self._body.reader
         self._provider = provider
 
     def arrivals(self, heartbeat: float = float("inf"), most_bytes: int | None = None) -> Generator[bytes]:
@@ -109,11 +104,7 @@ class Reply:
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it: what is left is never waited for."""
-        if self._body.clean:
-            self._response.close()
-            self._raw.release_conn()
-        else:
-            self._raw.close()
+        self._body.close()
 
 
 class Transport:
@@ -126,17 +117,19 @@ class Transport:
 
     def __init__(self, settings: ProviderSettings, *paths: str) -> None:
         self._provider = settings.name
-        self._adapter = _Adapter(pool_connections=4, pool_maxsize=_POOL_SIZE)
+        self._adapter = ADAPTERS["requests" if settings.proxy else settings.transport](_POOL_SIZE)
         self._verify: bool | str = settings.ca_bundle or True
         proxy = settings.proxy.reveal() if settings.proxy else None
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "llm-gateway"}
+        headers["accept-encoding"] = "identity"
         own = {name.lower(): value.reveal() for name, value in settings.headers.items()}
         headers |= own
-        self._credentials = [{"authorization": f"Bearer {key.reveal()}", **own} for key in settings.api_keys] or [{}]
-        addresses = {path: settings.base_url + path for path in paths}
+        credentials = [{"authorization": f"Bearer {key.reveal()}", **own} for key in settings.api_keys] or [{}]
         self._templates = {
-            path: requests.Request("POST", address, headers=headers).prepare() for path, address in addresses.items()
+            (path, key): _checked(settings.base_url + path, {**headers, **credential})
+            for path in paths
+            for key, credential in enumerate(credentials)
         }
 
     def send(
@@ -164,11 +157,11 @@ class Transport:
             UpstreamError: what came is not HTTP.
             ClientLeft: nobody waits for an answer any more.
         """
-        prepared = self._templates[path].copy()
-        prepared.method = "GET" if body is None else "POST"
-        prepared.headers.update({**self._credentials[key], **headers})
-        prepared.headers["content-length"] = str(len(body or b""))
-        prepared.body = body
+        url, common = self._templates[path, key]
+        prepared = requests.PreparedRequest()  # by hand: its own way there takes longer than a call of a provider
+        prepared.method, prepared.url, prepared.body = "GET" if body is None else "POST", url, body
+        own: Any = {**common, **headers, "Content-Length": str(len(body or b""))}
+        prepared.headers = own
         left = max(0.001, deadlines.left)
         timeout: Any = urllib3.Timeout(connect=min(deadlines.connect, left), read=left)
         call = Call(deadlines, until=time.monotonic() + min(deadlines.connect, left))
@@ -180,16 +173,16 @@ class Transport:
         except (requests.RequestException, HTTPError, OSError, Expired) as error:
             if call.client_left:
                 raise ClientLeft(may_be_billed=call.connected) from error
-            raise self._failure(error, call.connected, path) from error
+            raise self._failure(error, call.connected, url) from error
         except HungUp:
             raise ClientLeft(may_be_billed=call.connected) from None
         finally:
             current.reset(token)
         return Reply(response, self._provider)
 
-    def _failure(self, error: Exception, connected: bool, path: str) -> GatewayError:
+    def _failure(self, error: Exception, connected: bool, url: str) -> GatewayError:
         causes = list(_causes(error))
-        detail = f"{self._templates[path].url}: {_root(error)}"
+        detail = f"{url}: {_root(error)}"
         if any(isinstance(cause, NewConnectionError) for cause in causes):  # urllib3 counts it among its time-outs
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
         if any(isinstance(cause, _TIMED_OUT) for cause in causes):
@@ -203,6 +196,12 @@ class Transport:
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
         kind = ConnectionBroke if any(isinstance(cause, ConnectionError) for cause in causes) else UpstreamError
         return kind(f"The connection to the provider {self._provider!r} broke.", detail=detail)
+
+
+def _checked(url: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """An address and headers as requests would send them. Raises ValueError where it would not."""
+    prepared = requests.Request("GET", url, headers=dict(headers)).prepare()
+    return str(prepared.url), dict(prepared.headers)
 
 
 def _timeout(provider: str, detail: str) -> UpstreamTimeout:
