@@ -17,6 +17,7 @@ from gateway.admission.limiter import Limiter
 from gateway.api import docs, errors, health, hooks, inference, openai, usage
 from gateway.api import metrics as metrics_api
 from gateway.api.gate import Gate
+from gateway.api.lean import LeanFlask
 from gateway.auth.guesses import Guesses
 from gateway.auth.keys import Keys
 from gateway.cache import responses
@@ -67,7 +68,7 @@ def create_app(settings: Settings) -> Flask:
     Raises:
         ConfigError: a provider cannot be built, or the default model or a model of the built-in one does not exist.
     """
-    app = Flask("gateway", static_folder=None)
+    app = LeanFlask("gateway", static_folder=None)
     app.url_map.merge_slashes = False  # one spelling of a path; the redirect to it would be HTML
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes  # a second bound; `api.body` counts for itself
     catalogue = prices.catalogue()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from flask import Response, g, request
 
+from gateway.api.lean import Whole
 from gateway.errors import InvalidRequest
 from gateway.model import Answer, CachePolicy, ModelRequest, usd
 from gateway.services.exchange import Exchange
@@ -15,6 +17,7 @@ from gateway.services.relay import Writer
 from gateway.telemetry.record import RequestRecord
 from gateway.wire import sse
 
+_ANY = CachePolicy(read=True, store=True)
 _TIMEOUT = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -31,14 +34,15 @@ def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], 
         GatewayError: there is no answer.
     """
     record: RequestRecord = g.record
-    client = request.environ.get("gunicorn.socket")
-    exchange = Exchange(asked, g.caller, _cache_policy(), record, _deadline(record), client)
+    environ = request.environ
+    client = environ.get("gunicorn.socket")
+    exchange = Exchange(asked, g.caller, _cache_policy(environ), record, _deadline(environ, record), client)
     if not asked.stream:
         whole = inference.complete(exchange)
         headers = gateway_headers(record)
         if whole.cost_nano is not None:
             headers["x-gateway-cost-usd"] = usd(whole.cost_nano)
-        return Response(write(whole), mimetype="application/json", headers=headers)
+        return Whole(write(whole), headers)
     relay = inference.stream(exchange, writer)
     # a provider that is still silent may yet be replaced
     headers = gateway_headers(record) if relay.start() else {"x-gateway-cache": record.cache or ""}
@@ -46,9 +50,9 @@ def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], 
     return Response(relay, mimetype=sse.MEDIA_TYPE, headers=headers)
 
 
-def _deadline(record: RequestRecord) -> float | None:
+def _deadline(environ: Mapping[str, Any], record: RequestRecord) -> float | None:
     """The moment, in monotonic seconds, at which the client said that it stops waiting."""
-    given = request.headers.get("x-gateway-timeout-ms")
+    given = environ.get("HTTP_X_GATEWAY_TIMEOUT_MS")
     if given is None:
         return None
     if not _TIMEOUT.fullmatch(given):
@@ -60,9 +64,12 @@ def _deadline(record: RequestRecord) -> float | None:
     return record.started + int(given) / 1000
 
 
-def _cache_policy() -> CachePolicy:
+def _cache_policy(environ: Mapping[str, Any]) -> CachePolicy:
     """`no-cache` asks for a fresh answer, `no-store` also that it is not kept (RFC 9111, section 5.2.1)."""
-    directives = {directive.strip().lower() for directive in request.headers.get("Cache-Control", "").split(",")}
+    given = environ.get("HTTP_CACHE_CONTROL")
+    if not given:
+        return _ANY
+    directives = {directive.strip().lower() for directive in given.split(",")}
     no_store = "no-store" in directives
     return CachePolicy(read=not no_store and "no-cache" not in directives, store=not no_store)
 

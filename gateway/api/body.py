@@ -41,9 +41,10 @@ def read_json(request: Request, most_bytes: int) -> tuple[dict[str, Any], bytes]
         RequestTooLarge: larger than `most_bytes`, whatever its framing.
         InvalidRequest: not one JSON object, or one that two parsers may read differently.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    environ = request.environ
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed; the gateway takes no Content-Encoding.")
-    if not _MEDIA_TYPE.fullmatch(request.headers.get("Content-Type", "")):
+    if not _MEDIA_TYPE.fullmatch(environ.get("CONTENT_TYPE", "")):
         raise UnsupportedMediaType("Send JSON in UTF-8 with the header 'Content-Type: application/json'.")
     started = time.monotonic()
     body = _read(request, most_bytes)
@@ -72,7 +73,8 @@ def _read(request: Request, most_bytes: int) -> bytes:
                 break
             pieces.append(piece)
             size += len(piece)
-            give_way()
+            if size != length:
+                give_way()
     if size > most_bytes:
         raise too_large
     if length is not None and size < length:

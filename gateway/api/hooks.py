@@ -48,16 +48,18 @@ def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metric
         metrics.inflight.inc()
 
     def guard() -> None:
-        if metrics_port and (request.endpoint == METRICS) != (request.environ["SERVER_PORT"] == metrics_port):
+        environ, endpoint = request.environ, request.endpoint
+        if metrics_port and (endpoint == METRICS) != (environ["SERVER_PORT"] == metrics_port):
             raise NotFound
         if request.routing_exception is not None:
             return  # no such route or method: nothing to guard, and 404 and 405 say nothing about keys
-        if request.endpoint == METRICS:
+        if endpoint == METRICS:
             _check_metrics_token(settings.metrics_token)
-        if request.endpoint in OPEN:
+        if endpoint in OPEN:
             return
-        g.caller = request.environ.get(CALLER) or _authenticate(keys, guesses, metrics)
-        g.record.tenant, g.record.key_id = g.caller.tenant, g.caller.key_id
+        caller = g.caller = environ.get(CALLER) or _authenticate(keys, guesses, metrics)
+        record: RequestRecord = g.record
+        record.tenant, record.key_id = caller.tenant, caller.key_id
 
     def finish(response: Response) -> Response:
         return _finish(response, metrics)
@@ -76,24 +78,28 @@ def _begin(trusted_proxies: tuple[Network, ...]) -> None:
 
 def _finish(response: Response, metrics: Metrics) -> Response:
     record: RequestRecord = g.record
+    asked = request._get_current_object()  # type: ignore[attr-defined]  # through the proxy each look costs as much
+    environ, endpoint, rule = asked.environ, asked.endpoint, asked.url_rule and asked.url_rule.rule
     record.status = response.status_code
-    response.headers["X-Request-ID"] = record.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.update(rate_headers(record.rates))
-    if linger := close_if_unread(request.environ):
+    headers = [("X-Request-ID", record.request_id), ("X-Content-Type-Options", "nosniff")]
+    if "Cache-Control" not in response.headers:
+        headers.append(("Cache-Control", "no-store"))
+    response.headers.extend([*headers, *rate_headers(record.rates)])
+    if linger := close_if_unread(environ):
         response.call_on_close(linger)
-    route = request.url_rule.rule if request.url_rule and request.endpoint not in OPEN else None
-    silent = request.path == "/" and request.method == "HEAD"
+    counted = rule if endpoint not in OPEN else None
+    probe = asked.path == "/" and asked.method == "HEAD"
 
     def end() -> None:
-        if route:
-            metrics.request(route, record)
-        if silent:
+        if counted:
+            metrics.request(counted, record)
+        if probe:
             in_flight.pop(id(record))
         else:
             log_request(record)
 
+    if asked.path != "/":
+        metrics.http(asked.method, str(rule), record)
     response.call_on_close(metrics.inflight.dec)
     if isinstance(response.response, Relay):
         response.call_on_close(end)  # not before the relay's own end

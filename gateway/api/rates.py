@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from gateway.model import HEADED, Rate
 
 
-def rate_headers(rates: Sequence[Rate]) -> dict[str, str]:
+def rate_headers(rates: Sequence[Rate]) -> list[tuple[str, str]]:
     """The headers for a call on which these limits bear."""
-    headers = {}
+    headers = []
     for unit in HEADED:
         of_unit = [rate for rate in rates if rate.unit == unit]
         if not of_unit:
             continue
         rate = min(of_unit, key=lambda rate: rate.left)
-        headers[f"x-ratelimit-limit-{unit}"] = str(rate.limit)
-        headers[f"x-ratelimit-remaining-{unit}"] = str(rate.left)
+        headers += [(f"x-ratelimit-limit-{unit}", str(rate.limit)), (f"x-ratelimit-remaining-{unit}", str(rate.left))]
         if rate.resets is not None:
-            headers[f"x-ratelimit-reset-{unit}"] = duration(rate.resets)
+            headers.append((f"x-ratelimit-reset-{unit}", duration(rate.resets)))
     return headers
 
 

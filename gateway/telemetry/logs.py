@@ -6,11 +6,13 @@ blotted out of every value at this last point before the sink.
 
 from __future__ import annotations
 
+import json
 import logging.config
 import logging.handlers
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -28,6 +30,14 @@ _attempts = logging.getLogger("gateway.attempt")
 _ledger = logging.getLogger("gateway.ledger")
 
 
+_write = json.JSONEncoder().encode  # made once; and ASCII, whatever a client sends
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
 class LineFormatter(JsonFormatter):
     """python-json-logger's formatter with our field names and the redaction.
 
@@ -41,22 +51,28 @@ class LineFormatter(JsonFormatter):
         )
         self._redactor = Redactor(secrets)
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The line. Of a request's it is known which of the record's attributes are fields."""
+        fields: dict[str, Any] | None = getattr(record, "fields", None)
+        if fields is None:
+            return str(super().format(record))
+        head = {"level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        return self.jsonify_log_record({"time": self.formatTime(record), **head, **fields})
+
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         log_data["time"] = self.formatTime(record)
         super().add_fields(log_data, record, message_dict)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         """UTC in RFC 3339 with milliseconds."""
-        seconds = super().formatTime(record, "%Y-%m-%dT%H:%M:%S")
-        return f"{seconds}.{int(record.msecs):03d}Z"
-
-    @staticmethod
-    def converter(seconds: float | None = None) -> time.struct_time:
-        return time.gmtime(seconds)
+        return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """As JSON, the cost as a plain decimal number, which a float would write with an exponent."""
-        line: str = super().jsonify_log_record(log_data)
+        try:
+            line = _write(log_data)
+        except TypeError:  # what JSON does not know
+            line = super().jsonify_log_record(log_data)
         if self._redactor.finds_in_json(line):  # to look into each value takes longer than all the rest
             line = super().jsonify_log_record(self._redactor.value(log_data))
         cost = log_data.get("estimated_cost_usd")
@@ -99,6 +115,8 @@ def logging_config(settings: Settings) -> dict[str, Any]:
 
 
 def configure(settings: Settings) -> None:
+    logging._srcfile = None  # nobody asks which line logs, and to find out takes long
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.config.dictConfig(logging_config(settings))
     logging.captureWarnings(True)
 
@@ -145,4 +163,7 @@ def log_cut_requests() -> None:
 def log_request(record: RequestRecord) -> None:
     """Write the request's one line."""
     in_flight.pop(id(record), None)
-    _requests.info("%s %s %s", record.method, record.path, record.status, extra=record.as_log_fields())
+    if _requests.isEnabledFor(logging.INFO):
+        fields = record.as_log_fields()
+        extra = {**fields, "fields": fields}
+        _requests.info("%s %s %s", record.method, record.path, record.status, extra=extra)

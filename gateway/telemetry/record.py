@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from gateway.model import Rate, Usage, usd
@@ -71,7 +72,7 @@ class RequestRecord:
 
     def as_log_fields(self) -> dict[str, Any]:
         """The fields of the log line, in the order in which a reader wants them."""
-        line = {name: getattr(self, name) for name in _AS_THEY_ARE}
+        line: dict[str, Any] = dict(zip(_AS_THEY_ARE, _as_they_are(self), strict=True))
         usage = self.usage
         line |= {
             "duration_ms": self.duration_ms,
@@ -79,7 +80,7 @@ class RequestRecord:
             "estimated_cost_usd": None if self.cost_nano is None else usd(self.cost_nano),
             "usage_source": usage.source if usage else None,
         }
-        line |= {name: getattr(usage, name) if usage else None for name in _TOKENS}
+        line |= zip(_TOKENS, _tokens(usage), strict=True) if usage else _NO_TOKENS
         if self.tried:
             line["tried"] = self.tried
         if self.limit is not None:
@@ -95,3 +96,5 @@ _AS_THEY_ARE = (
     "provider", "stream", "cached", "attempts", "ttft_ms", "finish_reason", "upstream_request_id", "session_id",
     "client", "client_address", "error_code",
 )  # fmt: skip
+_NO_TOKENS = dict.fromkeys(_TOKENS)
+_as_they_are, _tokens = attrgetter(*_AS_THEY_ARE), attrgetter(*_TOKENS)
