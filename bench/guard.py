@@ -18,9 +18,10 @@ import pstats
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,11 +102,13 @@ def main() -> None:
     if asked.worker:
         _work(asked.worker, asked.profile)
         return
-    measured = _measure(asked.profile)
-    if asked.profile:
-        return
-    build = f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}"
-    known = json.loads(STORED.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory(prefix="bench-guard-", dir=_memory()) as name:
+        directory = Path(name)
+        if asked.profile:
+            _run(directory, options=["--profile", asked.profile])
+            return
+        measured = _measure(directory)
+    build, known = _build(), json.loads(STORED.read_text(encoding="utf-8"))
     print(f"instructions a call, {build}")
     for name, figure in measured.items():
         print(f"{name:9} {figure:12,}")
@@ -135,27 +138,34 @@ def compared(stored: Mapping[str, int], measured: Mapping[str, int]) -> tuple[li
     return grown, others
 
 
-def _measure(profile: str | None) -> dict[str, int]:
-    """The instructions of one call of each scenario; none where one is profiled instead."""
-    parent = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="bench-guard-", dir=parent) as directory:
-        counts = Path(directory, "counts")
-        command = [sys.executable, "-m", "bench.guard", "--worker", directory]
-        if profile:
-            command += ["--profile", profile]
-        elif valgrind := shutil.which("valgrind"):
-            options = ["--quiet", "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={counts}"]
-            command = [valgrind, *options, *command]
-        else:
-            sys.exit("bench-guard counts with valgrind, which is not installed")
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "PYTHONHASHSEED": "0"}
-        done = subprocess.run(command, cwd=directory, env=environment, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - the command is our own
-        if done.returncode:
-            sys.exit("the calls to be counted did not come to their end")
-        if profile:
-            return {}
-        ends = {name: 2 * number for number, name in enumerate(SCENARIOS, 1)}  # those between are of the warm-ups
-        return {name: _counted(Path(f"{counts}.{end}")) // SCENARIOS[name].calls for name, end in ends.items()}
+def _build() -> str:
+    """What the figures are good for: the same code takes other instructions in another Python."""
+    optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    version = f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}"
+    return f"{version}, {platform.python_compiler()}, {'optimized' if optimized else 'not optimized'} by profile"
+
+
+def _memory() -> str | None:
+    return _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
+
+
+def _measure(directory: Path) -> dict[str, int]:
+    """The instructions of one call of each scenario."""
+    valgrind = shutil.which("valgrind") or sys.exit("bench-guard counts with valgrind, which is not installed")
+    counts = directory / "counts"
+    options = ["--quiet", "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={counts}"]
+    _run(directory, under=[valgrind, *options])
+    ends = {name: 2 * number for number, name in enumerate(SCENARIOS, 1)}  # those between are of the warm-ups
+    return {name: _counted(Path(f"{counts}.{end}")) // SCENARIOS[name].calls for name, end in ends.items()}
+
+
+def _run(directory: Path, under: Sequence[str] = (), options: Sequence[str] = ()) -> None:
+    """Have a process of its own make the calls, `under` another program."""
+    command = [*under, sys.executable, "-m", "bench.guard", "--worker", str(directory), *options]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, cwd=directory, env=environment, stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit("the calls did not come to their end")
 
 
 def _counted(dump: Path) -> int:
