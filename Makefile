@@ -1,11 +1,11 @@
-# make run | make test | make lint | make bench | make faults | make lock: each sets up what it needs in .venv first.
+# make run | make test | make lint | make bench | make bench-guard | make faults | make lock: each sets up what it needs in .venv first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint bench faults format docs tokenizers lock clean
+.PHONY: run test lint bench bench-guard faults format docs tokenizers lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/runtime tokenizers
@@ -23,6 +23,10 @@ lint: $(VENV)/development
 # make bench OPTIONS="--rounds 5"; OPTIONS=--help lists them
 bench: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
+
+# Whether calls take more instructions than bench/guard.json says; OPTIONS=--save renews it. Needs valgrind.
+bench-guard: $(VENV)/runtime tokenizers
+	@$(BIN)/python -m bench.guard $(OPTIONS)
 
 # The long forms of tests/faults, and deploys and clients of the service: an hour on two cores. They write
 # docs/reliability.md, of which a run of one file (OPTIONS="-k machine") renews only its own lines. FAULTS_SEED=…
