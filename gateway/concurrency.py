@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 T = TypeVar("T")
@@ -268,8 +269,13 @@ def silent(connection: socket.socket) -> bool:
 
 def _system_poll() -> Any:
     """The system's own poll: gevent's does not tell the end of a connection from bytes that wait."""
-    if not cooperative():
-        return select.poll()
+    return _polls(cooperative())()
+
+
+@cache
+def _polls(greenlets: bool) -> Callable[[], Any]:
+    if not greenlets:
+        return select.poll
     from gevent.monkey import get_original
 
-    return get_original("select", "poll")()
+    return cast(Callable[[], Any], get_original("select", "poll"))

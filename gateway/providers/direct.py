@@ -60,10 +60,16 @@ class DirectAdapter(HTTPAdapter):
             way = self._ways[key] = _Way(request, pool, kept, self._most_kept)
         connection = way.take() or way.connect(timeout.connect_timeout)
         body = way.ask(connection, request)
-        response = requests.Response()
-        response.status_code, response.raw, response.request = body.status, body, request
-        response.headers = body.headers  # type: ignore[assignment]
-        return response
+        return _Response(request, body)
+
+
+class _Response(requests.Response):
+    """One without a jar for cookies, which takes longer to make than all else here."""
+
+    def __init__(self, request: requests.PreparedRequest, body: DirectBody) -> None:
+        self.request, self.status_code, self.raw = request, body.status, body
+        self.headers = body.headers  # type: ignore[assignment]
+        self._content_consumed = False
 
 
 class _Way:

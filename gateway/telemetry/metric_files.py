@@ -13,6 +13,9 @@ import shutil
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
+
+from gateway.concurrency import cooperative
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _PREFIX = "llm-gateway-metrics-"
@@ -118,9 +121,21 @@ def release(slot: int | None) -> None:
     multiprocess.mark_process_dead(_owner(slot))
 
 
-def owner() -> str:
-    """Whose files this process counts in, as their names have it."""
-    return _slot
+def value_class() -> Any:
+    """What prometheus_client is to keep its values in: this process's files. Greenlets take turns only where they wait,
+    and need no lock to add."""
+    from prometheus_client import values
+
+    kept: Any = values.MultiProcessValue(lambda: _slot)
+    if not cooperative():
+        return kept
+
+    class Value(kept):  # type: ignore[misc]
+        def inc(self, amount: float) -> None:
+            self._value += amount
+            self._file.write_value(self._key, self._value, 0.0)
+
+    return Value
 
 
 def _owner(slot: int | None) -> str:

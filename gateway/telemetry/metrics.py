@@ -31,7 +31,7 @@ _MOST_TENANTS = 200  # that have a label of their own
 
 disable_created_metrics()  # a second series beside each counter, which nobody asked for
 if metric_files.directory():
-    storage.ValueClass = storage.MultiProcessValue(metric_files.owner)
+    storage.ValueClass = metric_files.value_class()
 
 
 def degraded_counter(registry: CollectorRegistry) -> Counter:
