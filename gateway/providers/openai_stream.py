@@ -60,7 +60,7 @@ class OpenAIStream:
         has been sent anything."""
         self._due = first_by
         for block in self._blocks:
-            if payload := next(sse.payloads(block), None):
+            if payload := next(iter(sse.payloads(block)), None):
                 self._first = block
                 if not _is_object(payload):
                     self.leave()
@@ -118,12 +118,16 @@ class OpenAIStream:
 
 def _up_to_the_end(block: bytes) -> tuple[bytes, bytes | None]:
     """The events of the block before the one that ends the stream, if that is in it, and what that one says."""
-    if _DONE not in block and b"error" not in block:
-        return block, None
+    if b"error" not in block:
+        at = block.find(_DONE)
+        if at < 0:
+            return block, None
+        if at == len(block) - len(_DONE) - 2 and (b"\n\n" + block).endswith(b"\n\n" + sse.DONE):
+            return block[: -len(sse.DONE)], _DONE
     kept: list[bytes] = []
     for event in sse.events(block):
         if _DONE in event or b"error" in event:
-            says = next(sse.payloads(event), b"").strip()
+            says = next(iter(sse.payloads(event + b"\n\n")), b"").strip()
             if says == _DONE or _ERROR.match(event) or (b'"error"' in says and _reports_an_error(says)):
                 return b"".join(kept), says
         kept.append(event + b"\n\n")

@@ -209,15 +209,18 @@ def _deltas(message: Mapping[str, Any], cut: Callable[[str], Iterable[str]]) -> 
 def without_usage(block: bytes) -> bytes:
     """A block of events as a client gets it who did not ask for the usage."""
     block = block.replace(b',"usage":null', b"").replace(b', "usage": null', b"")
-    if b'"usage"' not in block:
-        return block
-    events = sse.events(block)
-    return b"".join(_event_without_usage(event) if b'"usage"' in event else event + b"\n\n" for event in events)
+    kept, done = [], 0
+    while (at := block.find(b'"usage"', done)) >= 0:
+        start, end = block.rfind(b"\n\n", done, at) + 2, block.find(b"\n\n", at)
+        start = max(start, done)
+        kept += [block[done:start], _event_without_usage(block[start:end])]
+        done = end + 2
+    return b"".join([*kept, block[done:]]) if kept else block
 
 
 def _event_without_usage(event: bytes) -> bytes:
     try:
-        chunk = orjson.loads(next(sse.payloads(event), b""))
+        chunk = orjson.loads(next(iter(sse.payloads(event)), b""))
         reported = chunk.pop("usage")
         return b"" if reported and chunk.get("choices") == [] else sse.event(orjson.dumps(chunk))
     except (ValueError, AttributeError, LookupError, TypeError):

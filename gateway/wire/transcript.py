@@ -20,6 +20,7 @@ _MOST_ENTRIES = 4096  # of a list of choices or calls
 _MOST_CONTAINERS = 50_000  # objects and arrays of one event, each some 60 bytes of memory
 _INDEXED = {"choices", "tool_calls"}  # lists whose entries come piece by piece
 _ONCE = {"role", "id", "type", "name", "index", "finish_reason"}  # texts that some vendors repeat in every chunk
+_APART = {"choices": None, "obfuscation": None}  # OpenAI's padding
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, RecursionError)  # what hostile JSON ends in
 
 
@@ -45,6 +46,8 @@ class Transcript:
         self.malformed = False
         self.generated = 0
         self._batch: dict[str, Any] = {}
+        self._usual: tuple[Any, Any] = None, None  # of the latest chunk that said more than a text
+        self._texts: list[str] = []  # of those after it
         self._size = 0  # bytes of the events in it
         self._answer: dict[str, Any] = {}
         self._sound = True
@@ -55,7 +58,14 @@ class Transcript:
         """Take in a block of whole events."""
         for payload in sse.payloads(block):
             try:
-                _take(self._batch, _read(payload))
+                chunk = _read(payload)
+                text = _text(chunk, self._usual)
+                if text is None:
+                    self._join()
+                    _take(self._batch, chunk)
+                    self._usual = _usual(chunk)
+                else:
+                    self._texts.append(text)
             except _UNREADABLE as error:
                 self._sound = False
                 self.malformed |= isinstance(error, orjson.JSONDecodeError | _NoObject)
@@ -78,7 +88,15 @@ class Transcript:
         except _UNREADABLE:
             return Completion(b"", usage=usage, not_kept=self._not_kept, misreported=misreported)
 
+    def _join(self) -> None:
+        """Take in the texts that have come since the latest other chunk."""
+        if self._texts:
+            delta = {"content": "".join(self._texts)}
+            self._texts = []
+            _take(self._batch, {"choices": [{"index": 0, "delta": delta}]})
+
     def _fold(self) -> None:
+        self._join()
         batch, self._batch, self._size = self._batch, {}, 0
         try:
             self._kept += len(orjson.dumps(batch))
@@ -139,13 +157,33 @@ def _read(payload: bytes) -> dict[str, Any]:
     return found
 
 
+def _usual(chunk: Mapping[str, Any]) -> tuple[Any, Any]:
+    """All but the text of a chunk, and of its choice, if the next one says no more than a text."""
+    try:
+        (choice,) = chunk["choices"]
+        return {**chunk, **_APART}, {**dict.fromkeys(choice), "index": 0}
+    except (LookupError, TypeError, ValueError):
+        return None, None
+
+
+def _text(chunk: Mapping[str, Any], usual: tuple[Any, Any]) -> str | None:
+    """A chunk's text, where that is all it says."""
+    try:
+        (choice,) = chunk["choices"]
+        (text,) = choice["delta"].values()
+        only = "content" in choice["delta"] and type(text) is str and {**choice, "delta": None} == usual[1]
+        return text if only and {**chunk, **_APART} == usual[0] else None
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def _take(answer: dict[str, Any], chunk: Mapping[str, Any]) -> None:
     """Add a chunk, or what several make together, to an answer in the form of a chunk."""
     for name, value in chunk.items():
         if name == "choices":
             choices = [{"index": 0, **choice} for choice in value or ()]
             _merge_lists(name, answer.setdefault(name, []), choices)
-        elif name != "obfuscation" and (value is not None or name not in answer):  # OpenAI's padding
+        elif name not in _APART and (value is not None or name not in answer):
             answer[name] = value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import Operation, Usage
+from gateway.model import Completion, Operation, Usage
 from gateway.wire import sse
 from gateway.wire import transcript as transcripts
 from gateway.wire.openai import chunks
@@ -239,3 +240,40 @@ def test_a_very_long_answer_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPa
     assert found.body == b""
     assert len(found.generated) + found.not_kept == 5_000_000
     assert found.finish_reasons == ("stop",)
+
+
+def _choices() -> st.SearchStrategy[dict[str, Any]]:
+    logprobs = st.sampled_from([None, {"content": [{"token": "a"}]}])
+    delta = st.one_of(
+        st.fixed_dictionaries({"content": st.sampled_from(["", "a", "ö", None])}),
+        st.fixed_dictionaries({"role": st.just("assistant"), "content": st.just("x")}),
+        st.just({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{"}}]}),
+        st.just({}),
+    )
+    return st.fixed_dictionaries(
+        {"index": st.sampled_from([0, 0, 0, 1]), "delta": delta},
+        optional={"logprobs": logprobs, "finish_reason": st.sampled_from([None, None, "stop"])},
+    )
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"id": st.sampled_from(["one", "one", "two"]), "choices": st.lists(_choices(), max_size=2)},
+            optional={"usage": st.sampled_from([None, {"prompt_tokens": 1, "completion_tokens": 2}])},
+        ),
+        max_size=12,
+    )
+)
+def test_texts_that_are_taken_in_together_make_the_same_answer(chunks: list[dict[str, Any]]) -> None:
+    def completion() -> Completion:
+        transcript = Transcript("chat")
+        transcript.add(b"".join(sse.event(orjson.dumps(chunk)) for chunk in chunks))
+        return transcript.completion()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.wire.transcript._text", lambda chunk, usual: None)
+        one_by_one = completion()
+    together = completion()
+    assert orjson.loads(together.body or b"0") == orjson.loads(one_by_one.body or b"0")
+    assert replace(together, body=b"") == replace(one_by_one, body=b"")
