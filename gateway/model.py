@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -21,6 +22,11 @@ _CAPS: Mapping[Operation, tuple[str, ...]] = {
 NANO_PER_USD = 1_000_000_000
 LARGEST = 2**62  # of an amount: two of them still fit into the database's whole numbers together
 HEADED = ("requests", "tokens")  # the units of limits that have headers
+
+
+def new_id() -> str:
+    """A name that nothing else has: 32 hex digits."""
+    return os.urandom(16).hex()
 
 
 @dataclass(frozen=True, slots=True)

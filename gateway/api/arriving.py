@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.api.client_address import client_address
 from gateway.config.settings import Network
 from gateway.errors import InvalidRequest
+from gateway.model import new_id
 from gateway.telemetry.logs import in_flight
 from gateway.telemetry.record import RequestRecord
 
@@ -28,7 +28,7 @@ def begin_record(environ: Mapping[str, Any], trusted_proxies: tuple[Network, ...
     trace = _TRACEPARENT.fullmatch(environ.get("HTTP_TRACEPARENT", ""))
     session = next((environ[name] for name in _SESSION_HEADERS if name in environ), None)
     record = RequestRecord(
-        request_id=given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex,
+        request_id=given if _REQUEST_ID.fullmatch(given) else new_id(),
         method=method if method in METHODS else "OTHER",
         path=("/" + path.lstrip("/"))[:_LONGEST_LABEL],
         client=_label(environ.get("HTTP_USER_AGENT")),

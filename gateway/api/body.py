@@ -7,14 +7,18 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Request, g
 from gunicorn.http.errors import ParseException
+from werkzeug.sansio.utils import get_content_length
 
 from gateway.api.strict_json import parse
 from gateway.concurrency import Expired, at_most, give_way
 from gateway.errors import InvalidRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
+from gateway.telemetry.record import RequestRecord
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _MEDIA_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
 _READ_TO_ITS_END = "gateway.body_read"
@@ -26,12 +30,13 @@ _PIECE = 65_536  # bytes at once
 _CHUNKED_READ = 2_048  # bytes at once: chunks of one byte each take long to put together
 
 
-def read_json(request: Request, most_bytes: int) -> tuple[dict[str, Any], bytes]:
+def read_json(environ: WSGIEnvironment, most_bytes: int, record: RequestRecord) -> tuple[dict[str, Any], bytes]:
     """Read and parse the body.
 
     Args:
-        request: the request, its body not read yet.
+        environ: the request, its body not read yet.
         most_bytes: the largest body that is taken.
+        record: is told how long the body was waited for.
 
     Returns:
         What it says, and its bytes.
@@ -41,28 +46,27 @@ def read_json(request: Request, most_bytes: int) -> tuple[dict[str, Any], bytes]
         RequestTooLarge: larger than `most_bytes`, whatever its framing.
         InvalidRequest: not one JSON object, or one that two parsers may read differently.
     """
-    environ = request.environ
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed; the gateway takes no Content-Encoding.")
     if not _MEDIA_TYPE.fullmatch(environ.get("CONTENT_TYPE", "")):
         raise UnsupportedMediaType("Send JSON in UTF-8 with the header 'Content-Type: application/json'.")
     started = time.monotonic()
-    body = _read(request, most_bytes)
-    g.record.waited_seconds += time.monotonic() - started
+    body = _read(environ, most_bytes)
+    record.waited_seconds += time.monotonic() - started
     return parse(body), body
 
 
-def _read(request: Request, most_bytes: int) -> bytes:
+def _read(environ: WSGIEnvironment, most_bytes: int) -> bytes:
     too_large = RequestTooLarge(f"The body is larger than the {most_bytes} bytes that this gateway takes.")
-    length = request.content_length
+    length = get_content_length(environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"))
     if length is not None and length > most_bytes:
         raise too_large
-    if length is None and not request.environ.get("wsgi.input_terminated"):
+    if length is None and not environ.get("wsgi.input_terminated"):
         return b""
     # Flask's own limit would cut a chunked body silently and serve the rest of it as if it were whole.
-    stream, pieces, size = request.environ["wsgi.input"], [], 0
+    stream, pieces, size = environ["wsgi.input"], [], 0
     until = time.monotonic() + _STALLED_SECONDS
-    with _read_errors(request.environ.get("gunicorn.socket")):
+    with _read_errors(environ.get("gunicorn.socket")):
         while size <= most_bytes and size != length:
             wanted = _CHUNKED_READ if length is None else min(_PIECE, length - size)
             with at_most(until + (size + wanted) / _SLOWEST - time.monotonic()):
@@ -79,7 +83,7 @@ def _read(request: Request, most_bytes: int) -> bytes:
         raise too_large
     if length is not None and size < length:
         raise InvalidRequest("The body ended before its Content-Length.")
-    request.environ[_READ_TO_ITS_END] = True
+    environ[_READ_TO_ITS_END] = True
     return b"".join(pieces)
 
 

@@ -30,7 +30,7 @@ def blueprint(inference: Inference, max_body_bytes: int) -> Blueprint:
     )
     def infer() -> Response:
         record: RequestRecord = g.record
-        asked = dialect.read(read_json(request, max_body_bytes)[0])
+        asked = dialect.read(read_json(request.environ, max_body_bytes, record)[0])
         return answer(
             inference,
             asked,

@@ -25,7 +25,7 @@ def blueprint(inference: Inference, router: Router, max_body_bytes: int) -> Blue
     events = 'OpenAI\'s chunks as server-sent events, then `data: [DONE]`; a break ends with `data: {"error": …}`.'
 
     def ask(read: Callable[[dict[str, Any], bytes], ModelRequest]) -> Response:
-        asked = read(*read_json(request, max_body_bytes))
+        asked = read(*read_json(request.environ, max_body_bytes, g.record))
         writer = StreamWriter(asked.include_usage)
         return answer(inference, asked, lambda whole: whole.completion.body, writer)
 

@@ -6,7 +6,6 @@ import math
 import re
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -95,12 +94,13 @@ class OpenAIProvider:
     def _whole(self, request: ModelRequest, reply: Reply, most_bytes: int | None = None) -> Completion:
         body = reply.read(most_bytes)
         try:
-            answer = openai.read_whole(request.operation, body, self._vendor.reasoning_beside)
+            return openai.read_whole(
+                request.operation, body, self._vendor.reasoning_beside, self._request_id(reply.headers)
+            )
         except openai.TooManyParts as error:
             raise too_large(self.name, str(error)) from error
         except ValueError as error:
             raise not_understood(self.name) from error
-        return replace(answer, upstream_request_id=self._request_id(reply.headers))
 
     def _send(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
         """Send the request; a reply that is no success is raised."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from gateway.errors import GatewayError, NoProviderAvailable, UpstreamError, UpstreamTimeout
@@ -41,7 +40,7 @@ class Attempt:
         self._step = step
         self._target = step.candidate.target
         self._entry = Entry(call_id, number, step.candidate)
-        self._call = Call(call_id, number, exchange.deadline, exchange.client, key=step.place.key)
+        self._call: Call
         self._sent = self._counted = time.monotonic()
 
     def hold(self) -> None:
@@ -56,7 +55,14 @@ class Attempt:
                 raise NoProviderAvailable(retry_after=1) from None
             raise
         record.attempts = self._entry.number
-        self._call = replace(self._call, cap=self._entry.bound.cap)
+        self._call = Call(
+            self._entry.call_id,
+            self._entry.number,
+            self._exchange.deadline,
+            self._exchange.client,
+            self._entry.bound.cap,
+            self._step.place.key,
+        )
         self._sent = self._counted = time.monotonic()
 
     def send(self, provider: Provider, send: Callable[..., T]) -> T:

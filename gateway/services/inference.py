@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from gateway.cache.responses import ResponseCache, Slot
 from gateway.concurrency import Task
 from gateway.errors import GatewayError, InvalidField, ModelNotAllowed
-from gateway.model import Answer, Completion
+from gateway.model import Answer, Completion, new_id
 from gateway.providers.base import Provider
 from gateway.routing.router import Candidate, Router
 from gateway.services.attempt import Attempt
@@ -103,14 +102,14 @@ class Inference:
             bought_from = next(
                 (candidate for candidate in candidates if candidate.target == kept.target), candidates[0]
             )
-            self._books.give_again(exchange, uuid.uuid4().hex, bought_from, kept)
+            self._books.give_again(exchange, new_id(), bought_from, kept)
         return kept
 
     def _attempt_each(
         self, exchange: Exchange, candidates: list[Candidate], send: Callable[..., T]
     ) -> tuple[Attempt, T]:
         """Try one candidate after the other; the attempt that succeeded is still to be closed."""
-        call_id = uuid.uuid4().hex
+        call_id = new_id()
         route = Route(self._routing, exchange, candidates, self._router.settings(exchange.request.model))
         for number, step in enumerate(route.steps(), 1):
             attempt = Attempt(self._books, self._routing.targets, exchange, step, call_id, number)

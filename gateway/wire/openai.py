@@ -56,13 +56,16 @@ def _prompted(message: Mapping[str, Any]) -> Iterator[str]:
     yield from (text for text in found if isinstance(text, str))
 
 
-def read_whole(operation: Operation, body: bytes, reasoning_beside: bool = False) -> Completion:
+def read_whole(
+    operation: Operation, body: bytes, reasoning_beside: bool = False, upstream_request_id: str | None = None
+) -> Completion:
     """What a vendor's whole answer says.
 
     Args:
         operation: what was asked for.
         body: the answer.
         reasoning_beside: see `read_usage`.
+        upstream_request_id: the vendor's own id of the call.
 
     Raises:
         TooManyParts: it has more than MOST_CONTAINERS or MOST_VALUES.
@@ -75,15 +78,17 @@ def read_whole(operation: Operation, body: bytes, reasoning_beside: bool = False
         raise ValueError("not an object")
     usage = read_usage(answer.get("usage"), reasoning_beside)
     if operation != "embeddings":
-        found = read_choices(answer, body, usage)
+        found = read_choices(answer, body, usage, upstream_request_id)
     elif isinstance(answer.get("data"), list):
-        found = Completion(body, usage=usage)
+        found = Completion(body, usage=usage, upstream_request_id=upstream_request_id)
     else:
         raise ValueError("no embeddings")
     return replace(found, misreported=True) if usage is None and misreports(answer.get("usage")) else found
 
 
-def read_choices(answer: Mapping[str, Any], body: bytes, usage: Usage | None) -> Completion:
+def read_choices(
+    answer: Mapping[str, Any], body: bytes, usage: Usage | None, upstream_request_id: str | None = None
+) -> Completion:
     """What the choices of a whole answer say. Raises ValueError where there are none, or none that can be read."""
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices:
@@ -99,6 +104,7 @@ def read_choices(answer: Mapping[str, Any], body: bytes, usage: Usage | None) ->
         generated="".join(text + rest for text, rest in spoken),
         finish_reasons=tuple(reason if isinstance(reason, str) and len(reason) <= 64 else None for reason in reasons),
         usage=usage,
+        upstream_request_id=upstream_request_id,
     )
 
 
