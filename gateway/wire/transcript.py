@@ -61,6 +61,7 @@ class Transcript:
                 chunk = _read(payload)
                 text = _text(chunk, self._usual)
                 if text is None:
+                    _check_calls(chunk)
                     self._join()
                     _take(self._batch, chunk)
                     self._usual = _usual(chunk)
@@ -143,18 +144,21 @@ def _without_texts(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(payload: bytes) -> dict[str, Any]:
-    """A chunk. Raises ValueError where it has not the shape that putting together relies on."""
-    if payload.count(b"[") + payload.count(b"{") > _MOST_CONTAINERS:
+    """A chunk. Raises ValueError where it is none, or has more parts than any."""
+    if len(payload) > _MOST_CONTAINERS and payload.count(b"[") + payload.count(b"{") > _MOST_CONTAINERS:
         raise ValueError("more parts than any chunk has")
     chunk = orjson.loads(payload)
     if not isinstance(chunk, dict):
         raise _NoObject
+    found: dict[str, Any] = chunk
+    return found
+
+
+def _check_calls(chunk: Mapping[str, Any]) -> None:
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta") or {}
         if any(not isinstance(call, dict) for call in delta.get("tool_calls") or ()):
             raise ValueError("a tool call that is no object")
-    found: dict[str, Any] = chunk
-    return found
 
 
 def _usual(chunk: Mapping[str, Any]) -> tuple[Any, Any]:
