@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -44,12 +44,26 @@ GROUPS: Mapping[str, Column[str]] = {
 LATELY = 100  # settled calls that a `firm` limit learns from
 
 
-def compiled(dialect: Dialect) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Every statement's text by its name, and the values of those of its parameters that never change."""
+class Compiled(NamedTuple):
+    """A statement.
+
+    Attributes:
+        constants: the values of those of its parameters that never change.
+        names: of its parameters, in their order where the dialect has places for them.
+    """
+
+    text: str
+    constants: Mapping[str, Any]
+    names: Sequence[str]
+
+
+def compiled(dialect: Dialect) -> dict[str, Compiled]:
+    """Every statement by its name."""
     found = {}
     for name, statement in _statements(dialect.name).items():
         text = statement.compile(dialect=dialect)
-        found[name] = str(text), {key: value for key, value in text.params.items() if value is not None}
+        constants = {key: value for key, value in text.params.items() if value is not None}
+        found[name] = Compiled(str(text), constants, text.positiontup or ())
     return found
 
 
