@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from gateway.accounting.balances import add, balance, counted, has_room, limits
+from gateway.accounting.balances import balance, counted, has_room, hold_of, limits
 from gateway.accounting.bounds import Bound
 from gateway.errors import CutOff, InvalidField
 from gateway.model import Rate, Usage
@@ -95,11 +95,11 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         amount = counted(limit.unit, requests, bound.tokens, bound.nano)
         if limit.mode == "firm":
             amount = min(amount, _learnt(tx, claim, limit.unit, amount))
-        spent, held = balance(tx, limit, instance, now_ns)
+        spent, held, found = balance(tx, limit, instance, now_ns)
         if limit.mode != "soft" and amount and spent + held + amount > limit.value:
             resets = has_room(tx, limit, instance, amount, now_ns)
             refused.append(Shortage(limit, instance, spent, held, amount, resets))
-        moves.append((limit, instance, amount))
+        moves.append((limit, instance, found, amount))
         if limit.headed:
             rates.append(_rate(limit, spent + held, amount, now_ns))
     if refused:
@@ -107,8 +107,8 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
     if tx.run("settled", call=claim.call_id, number=claim.attempt):  # its hold could never be settled
         raise LookupError(f"call {claim.call_id}, attempt {claim.attempt}: it is settled already")
     noted = [
-        (add(tx, limit, instance, limit.bucket(now_ns), 0, amount), limit.unit, amount)
-        for limit, instance, amount in moves
+        (hold_of(tx, limit, instance, now_ns, found, amount), limit.unit, amount)
+        for limit, instance, found, amount in moves
     ]
     tx.run(
         "add_hold",
@@ -116,7 +116,7 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         attempt=claim.attempt,
         owner=claim.owner,
         held_ms=now_ns // 1_000_000,
-        held_nano=max((amount for limit, _, amount in moves if limit.unit == "usd"), default=bound.nano or 0),
+        held_nano=max((amount for limit, _, _, amount in moves if limit.unit == "usd"), default=bound.nano or 0),
         prompt_tokens=bound.prompt_tokens,
         completion_tokens=bound.completion_tokens,
         bound_nano=bound.nano,
@@ -140,21 +140,21 @@ def settle(
     Returns:
         The limits that this went past.
     """
-    found = tx.run("hold", call=call_id, number=attempt)
-    if not found:
+    held = tx.run("drop_hold", call=call_id, number=attempt)
+    if not held:
         if not tx.run("settled", call=call_id, number=attempt):
             raise LookupError(f"call {call_id}, attempt {attempt}: there is no such hold")
         return []
-    return _settle(tx, found[0], now_ns, usage, cost, ending)
+    return _settle(tx, held[0], now_ns, usage, cost, ending)
 
 
 def expire(tx: Transaction, owner: str, now_ns: int) -> int:
     """Settle at its bound whatever a dead worker held; how many calls that were."""
-    found = tx.run("holds_of", whose=owner)
-    for row in found:
+    held = tx.run("drop_holds_of", whose=owner)
+    for row in held:
         bound = Usage(row[5], row[6], source="bound")
         _settle(tx, row, now_ns, bound, row[7], {"error_code": CutOff.code})
-    return len(found)
+    return len(held)
 
 
 def _settle(
@@ -163,7 +163,6 @@ def _settle(
     call_id, attempt, _, held_ms = row[:4]
     facts, moves = orjson.loads(row[8]), orjson.loads(row[9])
     requests, tokens = (1 if attempt <= 1 else 0), usage.prompt_tokens + usage.completion_tokens
-    tx.run("drop_hold", call=call_id, number=attempt)
     overruns = []
     for moved, unit, amount in moves:
         taken = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
