@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +51,10 @@ class Claim:
         """What it counts as a request: a second attempt is no second request."""
         return 1 if self.attempt <= 1 else 0
 
+    def of(self, owner: str) -> Claim:
+        """The same of this owner."""
+        return Claim(self.call_id, self.attempt, owner, self.payer, self.facts, self.asked, self.capped)
+
 
 class Unbounded(Refusal):
     """A hard limit bears on a call that has no bound or no price."""
@@ -91,7 +95,8 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
     bound = claim.capped if _is_strict(bearing, claim) else claim.asked
     moves, refused, rates = [], [], []
     for limit, instance in bearing:
-        requests = 1 if limit.subject.names_a_fallback(claim.payer) else claim.requests
+        asks_another = limit.unit == "requests" and limit.subject.names_a_fallback(claim.payer)
+        requests = 1 if asks_another else claim.requests
         amount = counted(limit.unit, requests, bound.tokens, bound.nano)
         if limit.mode == "firm":
             amount = min(amount, _learnt(tx, claim, limit.unit, amount))
@@ -125,7 +130,7 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         tenant=claim.payer.tenant,
         user_id=claim.payer.user_id,
     )
-    return replace(bound, rates=tuple(rates)) if rates else bound
+    return bound.standing(rates) if rates else bound
 
 
 def settle(
@@ -165,32 +170,44 @@ def _settle(
     requests, tokens = (1 if attempt <= 1 else 0), usage.prompt_tokens + usage.completion_tokens
     overruns = []
     for moved, unit, amount in moves:
-        taken = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
-        more = amount if unit == "requests" else taken
+        spends = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
+        more = amount if unit == "requests" else spends
         for limit_id, instance, _, spent in tx.run("move", balance=moved, more_spent=more, less_held=amount):
             limit = limits(tx).get(limit_id)
             if limit and spent - more <= limit.value < spent:
                 overruns.append(Overrun(limit, instance, spent))
-    entry = {**_NOTHING, **facts, **ending, "held_ms": held_ms, "settled_ms": now_ns // 1_000_000}
-    entry |= {"call_id": call_id, "attempt": attempt, "cost_nano": cost, "usage_source": usage.source}
-    entry |= {name: getattr(usage, name) for name in _TOKENS}
+    taken = {name: getattr(usage, name) for name in _TOKENS}
+    entry = {
+        **_NOTHING,
+        **facts,
+        **ending,
+        **taken,
+        "held_ms": held_ms,
+        "settled_ms": now_ns // 1_000_000,
+        "call_id": call_id,
+        "attempt": attempt,
+        "cost_nano": cost,
+        "usage_source": usage.source,
+    }
     tx.run("add_usage", **entry)
-    bought = {name: 0 if usage.source == "cache" else entry[name] for name in _TOKENS}
     sums = {
-        **bought,
+        **(_NO_TOKENS if usage.source == "cache" else taken),
         "cost_nano": cost or 0,
         "requests": requests,
         "attempts": 1,
-        "errors": int(bool(entry["error_code"])),
+        "errors": 1 if entry["error_code"] else 0,
+        "tenant": facts["tenant"],
+        "model": facts["model"],
+        "provider": facts["provider"],
     }
-    whose = {name: entry[name] for name in ("tenant", "model", "provider")}
-    tx.run("add_total", **whose, **sums)
+    tx.run("add_total", **sums)
     day = datetime.fromtimestamp(held_ms / 1000, UTC).date().isoformat()
-    tx.run("add_day", day=day, **whose, **{name: entry[name] for name in ("key_id", "user_id", "names")}, **sums)
+    tx.run("add_day", **sums, day=day, key_id=facts["key_id"], user_id=facts["user_id"], names=facts["names"])
     return overruns
 
 
 _TOKENS = ("prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens")
+_NO_TOKENS = dict.fromkeys(_TOKENS, 0)
 _NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(
         (

@@ -47,9 +47,9 @@ class SqliteTransaction:
 
 
 @cache
-def _statements() -> dict[str, tuple[str, dict[str, Any], Callable[[Mapping[str, Any]], Sequence[Any]]]]:
+def _statements() -> dict[str, tuple[str, Mapping[str, Any], Callable[[Mapping[str, Any]], Sequence[Any]]]]:
     found = compiled(sqlite.dialect(paramstyle="qmark"))  # the driver is faster with places than with names
-    return {name: (statement.text, statement.constants, _in_order(statement.names)) for name, statement in found.items()}
+    return {name: (text, constants, _in_order(names)) for name, (text, constants, names) in found.items()}
 
 
 def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
