@@ -119,7 +119,6 @@ class EmbeddedCounters:
     def _write(self, work: Callable[[Transaction, Room], T]) -> T:
         """Do `work` in a transaction, which is told what there is room for. Raises StoreError, also before the
         environment is full."""
-
         return self._env.write(lambda records: work(records, self._room(records)))
 
     def _room(self, records: Transaction) -> Room:
