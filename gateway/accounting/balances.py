@@ -37,19 +37,30 @@ def counted(unit: str, requests: int, tokens: int, nano: int | None) -> int:
     return tokens if unit == "tokens" else nano or 0
 
 
-def balance(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> tuple[int, int]:
-    """What is spent and what is held of a limit."""
+def balance(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> tuple[int, int, int | None]:
+    """What is spent and what is held of a limit, and the id of the balance that a call moves now, if that is there."""
     rows = _rows(tx, limit, instance, now_ns)
-    if not rows and limit.period not in SLIDING:
-        _begin(tx, limit, instance, now_ns)
-        return counting(tx, limit, instance, now_ns)
-    return sum(row[1] for row in rows), sum(row[2] for row in rows)
+    if limit.period not in SLIDING:
+        if not rows:
+            _begin(tx, limit, instance, now_ns)
+            rows = _rows(tx, limit, instance, now_ns)
+        found, _, spent, held = rows[0]
+        return spent, held, found
+    bucket = limit.bucket(now_ns)
+    return *_sums(rows), next((row[0] for row in rows if row[1] == bucket), None)
 
 
 def counting(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> tuple[int, int]:
-    """The same as far as it has begun."""
-    rows = _rows(tx, limit, instance, now_ns)
-    return sum(row[1] for row in rows), sum(row[2] for row in rows)
+    """What is spent and held as far as it has begun."""
+    return _sums(_rows(tx, limit, instance, now_ns))
+
+
+def hold_of(tx: Transaction, limit: Limit, instance: str, now_ns: int, found: int | None, amount: int) -> int:
+    """Hold more of a balance, which is made where `balance` found none; its id."""
+    if found is None:
+        return add(tx, limit, instance, limit.bucket(now_ns), 0, amount)
+    tx.run("hold_more", balance=found, more_held=amount)
+    return found
 
 
 def add(tx: Transaction, limit: Limit, instance: str, start: int, spent: int, held: int) -> int:
@@ -64,8 +75,8 @@ def has_room(tx: Transaction, limit: Limit, instance: str, amount: int, now_ns: 
     if limit.period not in SLIDING:
         return limit.resets(now_ns)
     rows = _rows(tx, limit, instance, now_ns)
-    left = limit.value - amount - sum(spent for _, spent, _ in rows)
-    for bucket, spent, _ in rows:
+    left = limit.value - amount - sum(spent for _, _, spent, _ in rows)
+    for _, bucket, spent, _ in rows:
         left += spent
         if left >= 0:
             return limit.forgotten(bucket)
@@ -79,8 +90,12 @@ def begin(tx: Transaction, limit: Limit, now_ns: int) -> None:
 
 
 def _rows(tx: Transaction, limit: Limit, instance: str, now_ns: int) -> list[tuple[Any, ...]]:
-    """The balances that count at `now_ns`: start, spent, held."""
+    """The balances that count at `now_ns`: id, start, spent, held."""
     return tx.run("balances", of=limit.id, whose=instance, since=limit.since(now_ns), until=limit.until(now_ns))
+
+
+def _sums(rows: list[tuple[Any, ...]]) -> tuple[int, int]:
+    return sum(row[2] for row in rows), sum(row[3] for row in rows)
 
 
 def _begin(tx: Transaction, limit: Limit, only: str | None, now_ns: int) -> None:

@@ -85,13 +85,13 @@ class Bound:
         prompt = min(usage.prompt_tokens, self.prompt_tokens)
         completion = min(usage.completion_tokens, self.completion_tokens)
         cached = min(usage.cached_tokens, prompt)
-        return replace(
-            usage,
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            cached_tokens=cached,
-            cache_write_tokens=min(usage.cache_write_tokens, prompt - cached),
-            reasoning_tokens=min(usage.reasoning_tokens, completion),
+        written = min(usage.cache_write_tokens, prompt - cached)
+        return Usage(prompt, completion, cached, written, min(usage.reasoning_tokens, completion), usage.source)
+
+    def standing(self, rates: Iterable[Rate]) -> Bound:
+        """The same with how the limits stand that it is held of."""
+        return Bound(
+            self.prompt_tokens, self.completion_tokens, self.price, self.cap, self.flaw, self.strict, tuple(rates)
         )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from gateway.accounting.balances import add, balance, counted, has_room, limits
+from gateway.accounting.balances import balance, counted, has_room, hold_of, limits
 from gateway.accounting.bounds import Bound
 from gateway.errors import CutOff, InvalidField
 from gateway.model import Rate, Usage
@@ -50,6 +50,10 @@ class Claim:
     def requests(self) -> int:
         """What it counts as a request: a second attempt is no second request."""
         return 1 if self.attempt <= 1 else 0
+
+    def of(self, owner: str) -> Claim:
+        """The same of this owner."""
+        return Claim(self.call_id, self.attempt, owner, self.payer, self.facts, self.asked, self.capped)
 
 
 class Unbounded(Refusal):
@@ -91,15 +95,16 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
     bound = claim.capped if _is_strict(bearing, claim) else claim.asked
     moves, refused, rates = [], [], []
     for limit, instance in bearing:
-        requests = 1 if limit.subject.names_a_fallback(claim.payer) else claim.requests
+        asks_another = limit.unit == "requests" and limit.subject.names_a_fallback(claim.payer)
+        requests = 1 if asks_another else claim.requests
         amount = counted(limit.unit, requests, bound.tokens, bound.nano)
         if limit.mode == "firm":
             amount = min(amount, _learnt(tx, claim, limit.unit, amount))
-        spent, held = balance(tx, limit, instance, now_ns)
+        spent, held, found = balance(tx, limit, instance, now_ns)
         if limit.mode != "soft" and amount and spent + held + amount > limit.value:
             resets = has_room(tx, limit, instance, amount, now_ns)
             refused.append(Shortage(limit, instance, spent, held, amount, resets))
-        moves.append((limit, instance, amount))
+        moves.append((limit, instance, found, amount))
         if limit.headed:
             rates.append(_rate(limit, spent + held, amount, now_ns))
     if refused:
@@ -107,8 +112,8 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
     if tx.run("settled", call=claim.call_id, number=claim.attempt):  # its hold could never be settled
         raise LookupError(f"call {claim.call_id}, attempt {claim.attempt}: it is settled already")
     noted = [
-        (add(tx, limit, instance, limit.bucket(now_ns), 0, amount), limit.unit, amount)
-        for limit, instance, amount in moves
+        (hold_of(tx, limit, instance, now_ns, found, amount), limit.unit, amount)
+        for limit, instance, found, amount in moves
     ]
     tx.run(
         "add_hold",
@@ -116,7 +121,7 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         attempt=claim.attempt,
         owner=claim.owner,
         held_ms=now_ns // 1_000_000,
-        held_nano=max((amount for limit, _, amount in moves if limit.unit == "usd"), default=bound.nano or 0),
+        held_nano=max((amount for limit, _, _, amount in moves if limit.unit == "usd"), default=bound.nano or 0),
         prompt_tokens=bound.prompt_tokens,
         completion_tokens=bound.completion_tokens,
         bound_nano=bound.nano,
@@ -125,7 +130,7 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         tenant=claim.payer.tenant,
         user_id=claim.payer.user_id,
     )
-    return replace(bound, rates=tuple(rates)) if rates else bound
+    return bound.standing(rates) if rates else bound
 
 
 def settle(
@@ -140,21 +145,21 @@ def settle(
     Returns:
         The limits that this went past.
     """
-    found = tx.run("hold", call=call_id, number=attempt)
-    if not found:
+    held = tx.run("drop_hold", call=call_id, number=attempt)
+    if not held:
         if not tx.run("settled", call=call_id, number=attempt):
             raise LookupError(f"call {call_id}, attempt {attempt}: there is no such hold")
         return []
-    return _settle(tx, found[0], now_ns, usage, cost, ending)
+    return _settle(tx, held[0], now_ns, usage, cost, ending)
 
 
 def expire(tx: Transaction, owner: str, now_ns: int) -> int:
     """Settle at its bound whatever a dead worker held; how many calls that were."""
-    found = tx.run("holds_of", whose=owner)
-    for row in found:
+    held = tx.run("drop_holds_of", whose=owner)
+    for row in held:
         bound = Usage(row[5], row[6], source="bound")
         _settle(tx, row, now_ns, bound, row[7], {"error_code": CutOff.code})
-    return len(found)
+    return len(held)
 
 
 def _settle(
@@ -163,35 +168,46 @@ def _settle(
     call_id, attempt, _, held_ms = row[:4]
     facts, moves = orjson.loads(row[8]), orjson.loads(row[9])
     requests, tokens = (1 if attempt <= 1 else 0), usage.prompt_tokens + usage.completion_tokens
-    tx.run("drop_hold", call=call_id, number=attempt)
     overruns = []
     for moved, unit, amount in moves:
-        taken = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
-        more = amount if unit == "requests" else taken
+        spends = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
+        more = amount if unit == "requests" else spends
         for limit_id, instance, _, spent in tx.run("move", balance=moved, more_spent=more, less_held=amount):
             limit = limits(tx).get(limit_id)
             if limit and spent - more <= limit.value < spent:
                 overruns.append(Overrun(limit, instance, spent))
-    entry = {**_NOTHING, **facts, **ending, "held_ms": held_ms, "settled_ms": now_ns // 1_000_000}
-    entry |= {"call_id": call_id, "attempt": attempt, "cost_nano": cost, "usage_source": usage.source}
-    entry |= {name: getattr(usage, name) for name in _TOKENS}
+    taken = {name: getattr(usage, name) for name in _TOKENS}
+    entry = {
+        **_NOTHING,
+        **facts,
+        **ending,
+        **taken,
+        "held_ms": held_ms,
+        "settled_ms": now_ns // 1_000_000,
+        "call_id": call_id,
+        "attempt": attempt,
+        "cost_nano": cost,
+        "usage_source": usage.source,
+    }
     tx.run("add_usage", **entry)
-    bought = {name: 0 if usage.source == "cache" else entry[name] for name in _TOKENS}
     sums = {
-        **bought,
+        **(_NO_TOKENS if usage.source == "cache" else taken),
         "cost_nano": cost or 0,
         "requests": requests,
         "attempts": 1,
-        "errors": int(bool(entry["error_code"])),
+        "errors": 1 if entry["error_code"] else 0,
+        "tenant": facts["tenant"],
+        "model": facts["model"],
+        "provider": facts["provider"],
     }
-    whose = {name: entry[name] for name in ("tenant", "model", "provider")}
-    tx.run("add_total", **whose, **sums)
+    tx.run("add_total", **sums)
     day = datetime.fromtimestamp(held_ms / 1000, UTC).date().isoformat()
-    tx.run("add_day", day=day, **whose, **{name: entry[name] for name in ("key_id", "user_id", "names")}, **sums)
+    tx.run("add_day", **sums, day=day, key_id=facts["key_id"], user_id=facts["user_id"], names=facts["names"])
     return overruns
 
 
 _TOKENS = ("prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens")
+_NO_TOKENS = dict.fromkeys(_TOKENS, 0)
 _NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(
         (

@@ -87,7 +87,7 @@ class Ledger:
             LedgerUnavailable: nothing can be written down.
         """
         self.open()
-        claim = replace(claim, owner=self._owner)
+        claim = claim.of(self._owner)
         try:
             return self._hold(claim)
         except Refused as refused:

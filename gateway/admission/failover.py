@@ -1,7 +1,7 @@
 """Counters that always answer: those that are shared, and this process's own for as long as the others are away.
 
-Its own count everything from when they are needed, against the process's share of each limit. Calls in flight they
-count all the time: when the shared ones are back, this process joins with those that it really has.
+Its own count everything from when they are needed, against the process's share of each limit. Calls in flight are
+known all the time: its own begin with them, and when the shared ones are back, this process joins with them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from gateway.stores import StoreError
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand, SharedCounters, Verdict
@@ -42,7 +41,8 @@ class Failover:
         self._failed = failed
         self._state = state
         self._local = LocalCounters()
-        self._own_place = 0  # of calls in flight in its own counters
+        self._in_flight: dict[bytes, int] = {}  # calls by counter; less than 0 where an end was told first
+        self._own_place = 0  # of calls in flight in its own counters: another one each time that they are needed
         self._place = 0  # and in the shared ones: another one after each healing
         self._away = False
         self._closed = False
@@ -68,13 +68,22 @@ class Failover:
 
     def correct(self, corrections: Sequence[Correction]) -> None:
         self._begin()
-        slots = [each for each in corrections if each.seconds == IN_FLIGHT]
-        windows = [each for each in corrections if each.seconds != IN_FLIGHT]
-        own = [replace(each, bucket=~each.bucket) for each in windows if each.bucket < 0]
+        own, shared = [], []
         with self._lock:
             place, away = self._place, self._away
-            self._local.correct([*own, *(replace(each, bucket=self._own_place) for each in slots)])
-        shared = [each for each in windows if each.bucket >= 0] + [replace(each, bucket=place) for each in slots]
+            for each in corrections:
+                if each.seconds == IN_FLIGHT:
+                    self._fly(each.counter, -each.amount)
+                    if away:
+                        own.append(each._replace(bucket=self._own_place))
+                    else:
+                        shared.append(each if each.bucket == place else each._replace(bucket=place))
+                elif each.bucket < 0:
+                    own.append(each._replace(bucket=~each.bucket))
+                else:
+                    shared.append(each)
+            if own:
+                self._local.correct(own)
         if shared and not away:  # what is dropped counts until it is forgotten
             try:
                 self._shared.correct(shared)
@@ -119,8 +128,7 @@ class Failover:
         with self._beginning:
             if self._process == os.getpid():
                 return
-            self._local, self._away, self._closed = LocalCounters(), False, False
-            self._own_place = self._local.join({})
+            self._local, self._in_flight, self._away, self._closed = LocalCounters(), {}, False, False
             try:
                 self._join()
             except StoreError as error:
@@ -130,10 +138,11 @@ class Failover:
     def _join(self) -> None:
         """Count in the shared ones from now on, where the calls that are in flight now are in flight. Raises
         StoreError."""
-        told = self._local.in_flight()
+        with self._lock:
+            told = self._in_flight.copy()
         place = self._shared.join(told)
         with self._lock:
-            really, back = self._local.in_flight(), self._away
+            really, back = self._in_flight.copy(), self._away
             self._place, self._away = place, False
         if back:
             log.info("the shared counters work again")
@@ -146,7 +155,8 @@ class Failover:
         """Do without the shared ones, unless this process has joined again since."""
         with self._lock:
             news = not self._away and self._place == place
-            self._away = self._away or news
+            if news:
+                self._away, self._own_place = True, self._local.join(self._in_flight)
         self._failed()
         if news:
             log.warning("the shared counters do not work, each process keeps to its share of the limits: %s", error)
@@ -159,12 +169,20 @@ class Failover:
         if not slots:
             return True
         with self._lock:
-            if any(place != self._place for _, place in slots):
-                return False
-            self._local.correct(
-                [Correction(demand.counter, IN_FLIGHT, self._own_place, -demand.amount) for demand, _ in slots]
-            )
+            for _, place in slots:
+                if place != self._place:
+                    return False
+            for demand, _ in slots:
+                self._fly(demand.counter, demand.amount)
+                if self._away:
+                    self._local.correct([Correction(demand.counter, IN_FLIGHT, self._own_place, -demand.amount)])
         return True
+
+    def _fly(self, counter: bytes, more: int) -> None:
+        """Know of more calls in flight, or of fewer."""
+        number = self._in_flight.pop(counter, 0) + more
+        if number:
+            self._in_flight[counter] = number
 
     def _take_locally(self, demands: Sequence[Demand]) -> Verdict | None:
         """What its own say; None where the shared ones are back."""
@@ -174,8 +192,11 @@ class Failover:
             if not self._away:
                 return None
             verdict = self._local.take(parts)
+            for demand in demands:
+                if verdict.taken and demand.seconds == IN_FLIGHT:
+                    self._fly(demand.counter, demand.amount)
         used = [said * processes for said in verdict.used]
-        return replace(verdict, used=used, buckets=[~bucket for bucket in verdict.buckets])
+        return verdict._replace(used=used, buckets=[~bucket for bucket in verdict.buckets])
 
     def _processes(self) -> int:
         """How many share a limit."""
@@ -183,4 +204,4 @@ class Failover:
 
 
 def _part(demand: Demand, processes: int) -> Demand:
-    return replace(demand, limit=max(1, demand.limit // processes)) if demand.limit else demand
+    return demand._replace(limit=max(1, demand.limit // processes)) if demand.limit else demand

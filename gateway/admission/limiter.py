@@ -40,13 +40,22 @@ class NoRoom(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a call has taken of one limit, and in which bucket."""
+    """What a call has taken of one limit.
+
+    Attributes:
+        used: what the limit's counter said before.
+        bucket: where it was counted.
+    """
 
     limit: Limit
     instance: str
+    demand: Demand
     used: int
-    amount: int
     bucket: int
+
+    def correction(self, back: int) -> Correction:
+        """What gives some of it back."""
+        return Correction(self.demand.counter, self.demand.seconds, self.bucket, back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class Admission:
     @property
     def rates(self) -> list[Rate]:
         """How the limits stand that have headers."""
-        return [_rate(share.limit, share.used, share.amount) for share in self.shares if share.limit.headed]
+        return [_rate(share.limit, share.used, share.demand.amount) for share in self.shares if share.limit.headed]
 
 
 class Limiter:
@@ -115,33 +124,35 @@ class Limiter:
         if not verdict.taken:
             raise _no_room(bearing, demands, verdict)
         taken = zip(bearing, demands, verdict.used, verdict.buckets, strict=True)
-        shares = [Share(limit, whose, used, demand.amount, bucket) for (limit, whose), demand, used, bucket in taken]
+        shares = [Share(limit, whose, demand, used, bucket) for (limit, whose), demand, used, bucket in taken]
         for share in shares:
-            self._tell(share, share.used, share.used + share.amount)
+            self._tell(share, share.used, share.used + share.demand.amount)
         return Admission(kind, tuple(shares))
 
     def release(self, admission: Admission, tokens: int) -> None:
         """Give back what a call that has ended did not take of its tokens, and its places among calls in flight."""
         if not admission.shares:
             return
-        corrections = []
+        corrections, is_firm = [], False
         for share in admission.shares:
-            back = 0
+            amount, back = share.demand.amount, 0
             if share.limit.unit == CONCURRENCY:
-                back = share.amount
+                back = amount
             elif share.limit.unit == "tokens":
-                back = share.amount - tokens
-                self._tell(share, share.used + share.amount, share.used + tokens)
+                back = amount - tokens
+                self._tell(share, share.used + amount, share.used + tokens)
             if back:
-                corrections.append(_correction(share, back))
-        is_firm = any(share.limit.mode == "firm" for share in admission.shares)
+                corrections.append(share.correction(back))
+            is_firm = is_firm or share.limit.mode == "firm"
         if is_firm and tokens:  # failures and the cache teach nothing
             self._learn(admission.kind, tokens)
         self._counters.correct(corrections)
 
     def undo(self, admission: Admission) -> None:
         """Give everything back, of a call that was not made."""
-        self._counters.correct([_correction(share, share.amount) for share in admission.shares if share.amount])
+        self._counters.correct(
+            [share.correction(share.demand.amount) for share in admission.shares if share.demand.amount]
+        )
 
     def _amount(self, limit: Limit, payer: Payer, kind: tuple[str, str], requests: int, tokens: int) -> int:
         if limit.unit == CONCURRENCY:
@@ -161,10 +172,6 @@ class Limiter:
     def _tell(self, share: Share, before: int, after: int) -> None:
         if before <= share.limit.value < after:
             self._passed(share.limit, share.instance, after)
-
-
-def _correction(share: Share, back: int) -> Correction:
-    return Correction(share.limit.counter(share.instance), share.limit.seconds, share.bucket, back)
 
 
 def _rate(limit: Limit, used: int, taken: int) -> Rate:

@@ -11,6 +11,7 @@ from gateway.stores.ledger import Transaction
 
 _SELECTIVE = ("key", "user", "tenant", "model", "global")  # under which of its parts a limit is found, the best first
 _KEPT_CHANGES = 10_000
+_KEPT_PAYERS = 4096  # of whom a book knows which limits bear on them
 
 
 def changed(tx: Transaction, kind: str, name: object) -> None:
@@ -57,6 +58,7 @@ class LimitBook:
         self._in_ledger = in_ledger
         self._by_id: dict[int, Limit] = {}
         self._by_part: dict[tuple[str | None, ...], tuple[Limit, ...]] = {}
+        self._bearing: dict[tuple[str, ...], list[tuple[Limit, str]]] = {}  # another one after each change
 
     def __iter__(self) -> Iterator[Limit]:
         return iter(list(self._by_id.values()))
@@ -75,6 +77,7 @@ class LimitBook:
             by_part.setdefault(_place(limit), []).append(limit)
         self._by_id = by_id
         self._by_part = {part: tuple(limits) for part, limits in by_part.items()}
+        self._bearing = {}
 
     def read_again(self, tx: Transaction, ids: Iterable[str]) -> None:
         """Read those that have changed; each is replaced at once."""
@@ -86,13 +89,23 @@ class LimitBook:
                 self._by_part[place] = (*others, *read)
             self._by_id.pop(limit_id, None)
             self._by_id.update((limit.id, limit) for limit in read)
+            self._bearing = {}
 
-    def bearing(self, payer: Payer) -> list[tuple[Limit, str]]:
+    def bearing(self, payer: Payer) -> Sequence[tuple[Limit, str]]:
         """The limits that bear on a call, and whose balance it moves of each."""
         if not self._by_part:
-            return []
-        places = _places(payer.tenant, payer.key_id, payer.user_id) + [("model", name) for name in payer.names]
-        return [(limit, whose) for limit in self._at(places) if (whose := limit.subject.instance(payer)) is not None]
+            return ()
+        kept = self._bearing  # before what may change meanwhile is read
+        whom = (payer.tenant, payer.key_id, payer.user_id, *payer.names)
+        found = kept.get(whom)
+        if found is None:
+            places = _places(*whom[:3]) + [("model", name) for name in payer.names]
+            each = ((limit, limit.subject.instance(payer)) for limit in self._at(places))
+            found = [(limit, whose) for limit, whose in each if whose is not None]
+            if len(kept) >= _KEPT_PAYERS:
+                kept.clear()
+            kept[whom] = found
+        return found
 
     def among(self, whom: Whom) -> list[tuple[Limit, str]]:
         """The limits that bear on some of these calls, and whose balance those move of each."""

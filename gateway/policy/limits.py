@@ -31,6 +31,8 @@ _FEWEST = 8
 _BUCKETS = 60
 _NANOSECONDS = 1_000_000_000
 _DAY = 86_400  # seconds
+_DAY_NS = _DAY * _NANOSECONDS
+_KEPT_COUNTERS = 4096  # of which we know the digests, the latest
 _FORMS = {"usd": re.compile(r"[0-9]+(?:\.[0-9]{1,9})?")}
 _WHOLE = re.compile(r"[0-9]+")
 
@@ -72,8 +74,7 @@ class Limit:
 
     def counter(self, instance: str) -> bytes:
         """Which of the counters is its own for `instance`: a digest, whatever clients name their users."""
-        text = "\0".join((self.subject.text, self.unit, self.period, instance))
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return _counter(self.subject.text, self.unit, self.period, instance)
 
     def bucket(self, now_ns: int) -> int:
         """Where a call counts that is held at `now_ns`, nanoseconds since 1970: the calendar period's first second, or
@@ -95,10 +96,7 @@ class Limit:
             return None
         if self.period in SLIDING:
             return self.forgotten(self.since(now_ns))
-        began = _began(self.period, now_ns)
-        if self.period == "month":
-            return int((began + timedelta(days=31)).replace(day=1).timestamp())
-        return int((began + timedelta(days=7 if self.period == "week" else 1)).timestamp())
+        return _calendar(self.period, now_ns // _DAY_NS)[1]
 
     def reset(self, now_ns: int) -> str | None:
         """When a calendar period ends, in UTC; None for never, and for a period that slides."""
@@ -112,6 +110,11 @@ class Limit:
     def write(self, amount: int) -> str:
         """An amount of this limit's unit."""
         return usd(amount) if self.unit == "usd" else str(amount)
+
+
+@lru_cache(_KEPT_COUNTERS)
+def _counter(*of: str) -> bytes:
+    return hashlib.blake2b("\0".join(of).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def counts_in_ledger(unit: str, period: str) -> bool:
@@ -133,7 +136,7 @@ def since(period: str, now_ns: int) -> int:
 def _bucket(period: str, now_ns: int) -> int:
     if period in SLIDING:
         return now_ns * _BUCKETS // (SLIDING[period] * _NANOSECONDS)
-    return 0 if period == "total" else int(_began(period, now_ns).timestamp())
+    return 0 if period == "total" else _calendar(period, now_ns // _DAY_NS)[0]
 
 
 def instant(seconds: int) -> str:
@@ -141,18 +144,19 @@ def instant(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _began(period: str, now_ns: int) -> datetime:
-    """When the calendar period began that `now_ns` lies in."""
-    return _begun_on(period, now_ns // (_DAY * _NANOSECONDS))
-
-
 @lru_cache(16)
-def _begun_on(period: str, day: int) -> datetime:
-    """The same for a day, counted since 1970."""
-    today = datetime.fromtimestamp(day * _DAY, UTC)
+def _calendar(period: str, day: int) -> tuple[int, int]:
+    """When the period begins and ends that a day lies in, counted since 1970: in seconds."""
+    began = ended = datetime.fromtimestamp(day * _DAY, UTC)
     if period == "week":
-        return today - timedelta(days=today.weekday())
-    return today.replace(day=1) if period == "month" else today
+        began -= timedelta(days=began.weekday())
+        ended = began + timedelta(days=7)
+    elif period == "month":
+        began = began.replace(day=1)
+        ended = (began + timedelta(days=31)).replace(day=1)
+    else:
+        ended = began + timedelta(days=1)
+    return int(began.timestamp()), int(ended.timestamp())
 
 
 def parse_rate(text: str) -> tuple[str, str]:

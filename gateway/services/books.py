@@ -150,8 +150,16 @@ class Books:
     def _claim(self, exchange: Exchange, entry: Entry, asked: Bound, capped: Bound) -> Claim:
         record, target, names = exchange.record, entry.candidate.target, entry.candidate.names
         payer = Payer(exchange.caller.tenant, exchange.caller.key_id, exchange.request.user_id or "", names)
-        facts = {name: getattr(record, name) for name in _OF_THE_RECORD}
-        facts |= {
+        facts = {
+            "request_id": record.request_id,
+            "trace_id": record.trace_id,
+            "method": record.method,
+            "path": record.path,
+            "requested_model": record.requested_model,
+            "stream": record.stream,
+            "session_id": record.session_id,
+            "client": record.client,
+            "client_address": record.client_address,
             "tenant": payer.tenant,
             "key_id": payer.key_id,
             "user_id": payer.user_id,
@@ -211,8 +219,3 @@ class Books:
 def tell_overrun(limit: Limit, instance: str, spent: int) -> None:
     """Tell the operator of a limit that was passed, as those may be that are not hard."""
     log_overrun(limit.subject.named(instance), limit.rate, limit.write(limit.value), limit.write(spent))
-
-
-_OF_THE_RECORD = (
-    "request_id", "trace_id", "method", "path", "requested_model", "stream", "session_id", "client", "client_address",
-)  # fmt: skip

@@ -16,6 +16,7 @@ from gateway.accounting.ledger import Ledger
 from gateway.admission.limiter import Admission, Bearing, Limiter, NoRoom
 from gateway.concurrency import HungUp, wait
 from gateway.errors import BudgetHeld, ClientLeft, GatewayError
+from gateway.model import Rate
 from gateway.policy.refusals import refusal
 from gateway.policy.subjects import Payer
 from gateway.services.exchange import Exchange
@@ -120,7 +121,7 @@ class Holds:
     def release(self, record: RequestRecord, hold: Hold, tokens: int) -> None:
         """Give back what an attempt that has ended has not taken of its tokens. What it held in the ledger is settled
         there."""
-        record.rates = [replace(rate, taken=tokens) if rate.unit == "tokens" else rate for rate in record.rates]
+        record.rates = [_taking(rate, tokens) if rate.unit == "tokens" else rate for rate in record.rates]
         self.limiter.release(hold.admission, tokens)
 
     def _admitted(self, claim: Claim, exactly: Callable[[], Bound | None]) -> tuple[Claim, Admission]:
@@ -147,3 +148,7 @@ class Holds:
     def _count(self, record: RequestRecord, payer: Payer, limit: Mapping[str, Any]) -> None:
         record.limit = f"{limit['subject']} {limit['unit']}" + (f"/{limit['period']}" if limit["period"] else "")
         self.refused(payer.tenant, limit["unit"], limit["period"] or NONE)
+
+
+def _taking(rate: Rate, tokens: int) -> Rate:
+    return Rate(rate.unit, rate.limit, rate.used, tokens, rate.resets)

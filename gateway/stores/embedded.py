@@ -5,13 +5,12 @@ Nothing is synced to the disk, which only the end of the system could lose: so e
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -110,17 +109,7 @@ class Environment:
         self._gave_up = 0.0
         self._processes = os.open(path / "writer", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            with self._turn():
-                _allocate(path / "lock.mdb")
-                self._env = lmdb.open(
-                    str(path),
-                    map_size=size,
-                    max_dbs=len(databases),
-                    max_readers=_MOST_PROCESSES,
-                    sync=False,
-                    mode=0o600,
-                )
-                self.databases = {name: self._env.open_db(name.encode()) for name in databases}
+            self._alone(lambda: self._open(path, size, databases))
         except BaseException:
             os.close(self._processes)
             raise
@@ -139,25 +128,38 @@ class Environment:
         if time.monotonic() - self._checked > _CHECK_EVERY:
             self._checked = time.monotonic()
             self._env.reader_check()
-        with self._turn():
-            return self._run(work, write=True)
+        return self._alone(lambda: self._run(work, write=True))
 
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Be the only writer. LMDB's own wait would stop an event loop, without end where the other one is stopped."""
+    def _open(self, path: Path, size: int, databases: tuple[str, ...]) -> None:
+        _allocate(path / "lock.mdb")
+        self._env = lmdb.open(
+            str(path), map_size=size, max_dbs=len(databases), max_readers=_MOST_PROCESSES, sync=False, mode=0o600
+        )
+        self.databases = {name: self._env.open_db(name.encode()) for name in databases}
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        """Do `work` as the only writer. LMDB's own wait would stop an event loop, without end where the other one is
+        stopped."""
         asked = time.monotonic()
         with self._threads:  # waits for threads of this process only, and those wait no longer than this one would
-            until, tries = time.monotonic() + self._patience, 0
-            while not _locked(self._processes):
-                tries += 1
-                if self._gave_up > asked or (tries > _FEWEST_TRIES and time.monotonic() > until):
-                    self._gave_up = time.monotonic()
-                    raise StoreError("another process writes for too long")
-                time.sleep(_PAUSE)
+            if not _locked(self._processes):
+                self._wait(asked)
             try:
-                yield
+                return work()
             finally:
                 fcntl.flock(self._processes, fcntl.LOCK_UN)
+
+    def _wait(self, asked: float) -> None:
+        """Wait for the turn that others have; since `asked` this one wants it. Raises StoreError."""
+        until, tries = time.monotonic() + self._patience, 0
+        while True:
+            tries += 1
+            if self._gave_up > asked or (tries > _FEWEST_TRIES and time.monotonic() > until):
+                self._gave_up = time.monotonic()
+                raise StoreError("another process writes for too long")
+            time.sleep(_PAUSE)
+            if _locked(self._processes):
+                return
 
     def _run(self, work: Callable[[Transaction], T], write: bool) -> T:
         try:

@@ -8,15 +8,13 @@ begins, lies within the buckets that were counted when its last call was taken.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 BUCKETS = 60  # of a period
 IN_FLIGHT = 0  # in place of a period's seconds: not a window, but calls in flight
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(NamedTuple):
     """What a call asks of one counter.
 
     Attributes:
@@ -32,8 +30,7 @@ class Demand:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What came of the demands of one call, each in its place.
 
     Attributes:
@@ -50,8 +47,7 @@ class Verdict:
     buckets: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Correction:
+class Correction(NamedTuple):
     """What is taken back of what was counted.
 
     Attributes:

@@ -21,6 +21,8 @@ _MAP = 2**28  # bytes of addresses; a key with four windows that are busy all th
 _FOR_WINDOWS = 0.7  # of them: past it all new windows of a period count together
 _FOR_BUCKETS = 0.8  # past it those that are there take no more room
 _USABLE = 0.9  # past it nothing is written: what is full could not even be emptied
+_PLENTY = 0.5  # up to it there is room for all that is written until the next look
+_LOOKED_AT = 16  # transactions from one look to the next
 _PATIENCE = 0.25  # seconds that a writer waits for the others
 _SWEPT = 1000  # records that one transaction looks at, some 1 ms
 _SWEEPS = 4  # transactions of a turn
@@ -47,6 +49,7 @@ class EmbeddedCounters:
         self._place = 0
         self._process = 0
         self._looked = 0.0
+        self._until_look = 0  # transactions that need not look for room
         self._swept = b""
 
     def join(self, in_flight: Mapping[bytes, int]) -> int:
@@ -116,17 +119,22 @@ class EmbeddedCounters:
     def _write(self, work: Callable[[Transaction, Room], T]) -> T:
         """Do `work` in a transaction, which is told what there is room for. Raises StoreError, also before the
         environment is full."""
+        return self._env.write(lambda records: work(records, self._room(records)))
 
-        def within_bounds(records: Transaction) -> T:
-            tree = records.stat()
-            used = (tree["leaf_pages"] + tree["branch_pages"]) * tree["psize"] / self._size
-            if used > _USABLE:
-                raise Full("there are too many counters")
-            if used > _FOR_BUCKETS:
-                return work(records, Room.NOTHING)
-            return work(records, Room.BUCKETS if used > _FOR_WINDOWS else Room.WINDOWS)
-
-        return self._env.write(within_bounds)
+    def _room(self, records: Transaction) -> Room:
+        """What there is room for. Raises Full."""
+        if self._until_look:
+            self._until_look -= 1
+            return Room.WINDOWS
+        tree = records.stat()
+        used = (tree["leaf_pages"] + tree["branch_pages"]) * tree["psize"] / self._size
+        if used > _USABLE:
+            raise Full("there are too many counters")
+        if used > _FOR_BUCKETS:
+            return Room.NOTHING
+        if used <= _PLENTY:
+            self._until_look = _LOOKED_AT - 1
+        return Room.BUCKETS if used > _FOR_WINDOWS else Room.WINDOWS
 
     def _due(self) -> bool:
         """Whether it is time for a look again: refusals must cost little."""

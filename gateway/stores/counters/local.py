@@ -54,12 +54,6 @@ class LocalCounters:
         with self._lock:
             return counting.used(self._records, asked, self._clock())
 
-    def in_flight(self) -> dict[bytes, int]:
-        """This process's calls in flight, by counter."""
-        with self._lock:
-            slots = self._records.slots.items()
-            return {key[len(counting.SLOTS) :]: counting.owners_of(record)[_OWNER] for key, record in slots}
-
     def maintain(self) -> None:
         with self._lock:
             self._sweep(_SWEPT)

@@ -8,7 +8,7 @@ waited for at all: they go with the next that does, or with the commit.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cache
 from typing import Any, TypeVar
@@ -60,11 +60,11 @@ class PostgresTransaction:
 
 
 @cache
-def _statements() -> dict[str, tuple[bytes, dict[str, Any], bool]]:
+def _statements() -> dict[str, tuple[bytes, Mapping[str, Any], bool]]:
     found = compiled(dialect.dialect())  # type: ignore[no-untyped-call]
     return {
         name: (text.encode(), constants, text.startswith("SELECT") or "RETURNING" in text)
-        for name, (text, constants) in found.items()
+        for name, (text, constants, _) in found.items()
     }
 
 

@@ -10,8 +10,9 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -41,13 +42,20 @@ class SqliteTransaction:
 
     def run(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement; its rows."""
-        text, constants = _statements()[name]
-        return self._execute(text, {**constants, **parameters} if constants else parameters).fetchall()
+        text, constants, in_order = _statements()[name]
+        return self._execute(text, in_order({**constants, **parameters} if constants else parameters)).fetchall()
 
 
 @cache
-def _statements() -> dict[str, tuple[str, dict[str, Any]]]:
-    return compiled(sqlite.dialect(paramstyle="named"))
+def _statements() -> dict[str, tuple[str, Mapping[str, Any], Callable[[Mapping[str, Any]], Sequence[Any]]]]:
+    found = compiled(sqlite.dialect(paramstyle="qmark"))  # the driver is faster with places than with names
+    return {name: (text, constants, _in_order(names)) for name, (text, constants, names) in found.items()}
+
+
+def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda given: [given[name] for name in names]
 
 
 class SqliteDatabase:

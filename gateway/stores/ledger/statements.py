@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -44,12 +44,26 @@ GROUPS: Mapping[str, Column[str]] = {
 LATELY = 100  # settled calls that a `firm` limit learns from
 
 
-def compiled(dialect: Dialect) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Every statement's text by its name, and the values of those of its parameters that never change."""
+class Compiled(NamedTuple):
+    """A statement.
+
+    Attributes:
+        constants: the values of those of its parameters that never change.
+        names: of its parameters, in their order where the dialect has places for them.
+    """
+
+    text: str
+    constants: Mapping[str, Any]
+    names: Sequence[str]
+
+
+def compiled(dialect: Dialect) -> dict[str, Compiled]:
+    """Every statement by its name."""
     found = {}
     for name, statement in _statements(dialect.name).items():
         text = statement.compile(dialect=dialect)
-        found[name] = str(text), {key: value for key, value in text.params.items() if value is not None}
+        constants = {key: value for key, value in text.params.items() if value is not None}
+        found[name] = Compiled(str(text), constants, text.positiontup or ())
     return found
 
 
@@ -63,7 +77,7 @@ def _statements(dialect: str) -> dict[str, Any]:
     return {
         **policy_statements(insert),
         **(lease_statements(insert) if dialect == "postgresql" else {}),
-        "balances": select(balances.c.start, balances.c.spent, balances.c.held)
+        "balances": select(balances.c.id, balances.c.start, balances.c.spent, balances.c.held)
         .where(window, balances.c.start >= bindparam("since"), balances.c.start <= bindparam("until"))
         .order_by(balances.c.start),
         "add_balance": counted.values(_all(balances, "id"))
@@ -75,6 +89,8 @@ def _statements(dialect: str) -> dict[str, Any]:
             },
         )
         .returning(balances.c.id),
+        "hold_more": update(balances).where(of_balance).values(
+            held=least(balances.c.held + bindparam("more_held"), _LARGEST)),
         "move": update(balances)
         .where(of_balance)
         .values(
@@ -87,10 +103,10 @@ def _statements(dialect: str) -> dict[str, Any]:
         "holds": select(holds),
         "holds_of_user": select(holds).where(
             holds.c.tenant == bindparam("of_tenant"), holds.c.user_id == bindparam("of_user")),
-        "holds_of": select(holds).where(holds.c.owner == bindparam("whose")),
         "owners": select(holds.c.owner).distinct(),
         "set_moves": update(holds).where(of_hold).values(moves=bindparam("new_moves")),
-        "drop_hold": delete(holds).where(of_hold),
+        "drop_hold": delete(holds).where(of_hold).returning(holds),
+        "drop_holds_of": delete(holds).where(holds.c.owner == bindparam("whose")).returning(holds),
         "add_usage": insert(usage).values(_all(usage, "id")),
         "settled": select(usage.c.id).where(
             usage.c.call_id == bindparam("call"), usage.c.attempt == bindparam("number")),

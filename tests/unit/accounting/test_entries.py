@@ -18,7 +18,7 @@ from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Refused, Unbounded
 from gateway.errors import InvalidField
 from gateway.model import LARGEST, Usage
-from gateway.stores.ledger import Database
+from gateway.stores.ledger import Database, Operation, Transaction
 from tests.fakes.ledgers import PRICE, SECOND, Place, claim, done, everything, ledger_in, limit, rows, spend
 
 NOW = 1_795_435_200 * SECOND  # 2026-11-23T12:00:00Z
@@ -86,6 +86,27 @@ def test_a_call_that_is_settled_is_not_held_again(database: Database, place: Pla
     with pytest.raises(LookupError, match="settled"):
         hold(database, "call")
     assert everything(place) == before
+
+
+def test_a_call_takes_few_statements(database: Database) -> None:
+    asked: list[str] = []
+
+    def told(operation: Operation) -> Operation:
+        def tell(tx: Transaction) -> Any:
+            run = tx.run
+            tx.run = lambda name, /, **parameters: asked.append(name) or run(name, **parameters)  # type: ignore[method-assign]
+            return operation(tx)
+
+        return tell
+
+    limit(database, "tenant:t", "usd/day", "1")
+    limit(database, "key:k", "tokens/month", "1000")
+    spend(database, "first", NOW)
+    done(database, told(lambda tx: entries.hold(tx, claim("next"), NOW)))
+    assert sorted(asked) == sorted(["version", *["balances", "hold_more"] * 2, "settled", "add_hold"])
+    asked.clear()
+    done(database, told(lambda tx: entries.settle(tx, "next", 1, NOW, USED, 14, {})))
+    assert sorted(asked) == sorted(["drop_hold", "version", *["move"] * 2, "add_usage", "add_total", "add_day"])
 
 
 def test_what_was_never_held_cannot_be_settled(database: Database) -> None:

@@ -105,16 +105,16 @@ def test_firm_limits_hold_what_such_calls_lately_took() -> None:
         admission = limits.admit(tokens=500)
         assert limits.used()[0] == 500 + 10 * _
         limits.limiter.release(admission, tokens=10)
-    assert limits.admit(tokens=500).shares[0].amount == 10
-    assert limits.admit(tokens=500, target="up/another").shares[0].amount == 500
-    assert limits.admit(tokens=3).shares[0].amount == 3, "never more than it can take"
+    assert limits.admit(tokens=500).shares[0].demand.amount == 10
+    assert limits.admit(tokens=500, target="up/another").shares[0].demand.amount == 500
+    assert limits.admit(tokens=3).shares[0].demand.amount == 3, "never more than it can take"
 
 
 def test_calls_that_took_nothing_teach_a_firm_limit_nothing() -> None:
     limits = Limits("tenant:t tokens/minute 1000 firm")
     for _ in range(20):  # from the cache, or refused by the provider
         limits.limiter.release(limits.admit(tokens=500), tokens=0)
-    assert limits.admit(tokens=500).shares[0].amount == 500
+    assert limits.admit(tokens=500).shares[0].demand.amount == 500
 
 
 def test_what_a_call_took_beyond_what_it_held_is_counted_and_told() -> None:

@@ -93,6 +93,17 @@ def test_a_limit_that_is_set_changed_or_removed_is_known_within_a_second(known: 
     assert within_a_second(lambda: known.bearing() == [])
 
 
+def test_limits_are_kept_by_payer_for_so_many_of_them(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book, "_KEPT_PAYERS", 3)
+    limit(known.database, "user:*@default", "requests/minute", "5")
+    limits = known.directory.limits()
+    assert within_a_second(lambda: list(known.directory.limits()))
+    for number in [*range(8), *range(8)]:
+        ((_, instance),) = limits.bearing(Payer("default", "k", f"u{number}", ("m",)))
+        assert instance == f"u{number}"
+        assert len(limits._bearing) <= 3
+
+
 def test_tenants_are_known_in_the_order_in_which_they_were_made(known: Known) -> None:
     for moment, name in enumerate(("zoo", "ant")):
         done(known.database, lambda tx, name=name, moment=moment: keys.create_tenant(tx, name, moment))

@@ -179,7 +179,10 @@ def test_an_environment_with_no_room_at_all_is_a_failing_store(
     counters.take([Demand(A, 60, 9, 1)])
     monkeypatch.setattr(module, "_USABLE", 0.0)
     with pytest.raises(StoreError, match="too many"):
-        counters.take([Demand(A, 60, 9, 1)])
+        for _ in range(module._LOOKED_AT):
+            counters.take([Demand(A, 60, None, 1)])
+    with pytest.raises(StoreError, match="too many"):
+        counters.take([Demand(A, 60, None, 1)])
 
 
 def test_who_only_asks_makes_and_deletes_nothing(tmp_path: Path) -> None:
