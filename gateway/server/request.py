@@ -21,8 +21,7 @@ _SOUND = re.compile(
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _ODD = frozenset({"EXPECT", "TRANSFER-ENCODING"})
 _SAME = ("wsgi.version", "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once", "wsgi.file_wrapper",
-         "wsgi.input_terminated", "wsgi.url_scheme", "SERVER_SOFTWARE", "SERVER_NAME", "SERVER_PORT",
-         "SCRIPT_NAME")  # fmt: skip
+         "wsgi.input_terminated", "SERVER_SOFTWARE", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME")  # fmt: skip
 
 _gunicorns_environ = wsgi.create
 
@@ -64,10 +63,12 @@ class Request(GunicornRequest):  # type: ignore[misc]
             not len(fields) == len(lines) <= self.limit_request_fields
             or "HOST" not in fields
             or not _ODD.isdisjoint(fields)
-            or not fields.keys().isdisjoint(self.cfg.secure_scheme_headers)
             or not _LENGTH.fullmatch(fields.get("CONTENT-LENGTH", "0"))
+            or len(schemes := fields.keys() & self.cfg.secure_scheme_headers.keys()) > 1
         ):
             return False
+        for name in schemes:
+            self._apply_header_policy(name, fields[name], [False], set(), *self._peer_trusted_for_forwarded())
         self.fields, self.headers = fields, list(fields.items())
         return True
 
@@ -134,6 +135,7 @@ def create(
     environ = {
         **same,
         "wsgi.input": req.body,
+        "wsgi.url_scheme": req.scheme,
         "gunicorn.socket": sock,
         "REQUEST_METHOD": req.method,
         "RAW_URI": req.uri,
