@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -47,7 +46,6 @@ _ERRORS: tuple[tuple[type[Exception], type[GatewayError]], ...] = (
 )
 _BEAT = 1.0  # seconds between two looks after the counters
 _GLANCE = 0.25  # and between two at what others have found out about targets
-_GARBAGE = (10_000, 20, 20)  # of Python's three generations; it looks through what lives all too often for a server
 _REASONS = {400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed", 431: "Request Header Fields Too Large",
             500: "Internal Server Error", 501: "Not Implemented"}  # fmt: skip
 
@@ -149,13 +147,9 @@ def install() -> None:
 
 
 def settle(worker: Worker) -> None:
-    """Look up Gunicorn's settings, of which a request asks for dozens, at once for all time; and take what has been
-    loaded for all time out of what Python looks through for garbage."""
+    """Look up Gunicorn's settings, of which a request asks for dozens, at once for all time."""
     cfg = worker.cfg
     vars(cfg).update({name: getattr(cfg, name) for name in cfg.settings if not hasattr(type(cfg), name)})
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE)
 
 
 def begin(worker: Worker) -> None:
