@@ -13,9 +13,11 @@ import uuid
 from typing import Any
 
 import orjson
+from gunicorn import http as gunicorn_http
 from gunicorn import workers
 from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.http import errors as http
+from gunicorn.http import wsgi
 from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker as GunicornGeventWorker
 from gunicorn.workers.gthread import ThreadWorker as GunicornThreadWorker
@@ -25,6 +27,7 @@ from gateway.app import BOARD, COUNTERS, DIRECTORY, KEEPER, LEDGER, PLACES
 from gateway.concurrency import accept_in_turn, every
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
+from gateway.server.request import Parser, create
 from gateway.telemetry.logs import log_cut_requests, log_request
 from gateway.telemetry.record import RequestRecord
 
@@ -134,15 +137,25 @@ class Logger(GunicornLogger):  # type: ignore[misc]
 
 
 def install() -> None:
-    """Let `gevent` and `gthread`, as an operator writes them, mean these workers."""
+    """Let `gevent` and `gthread`, as an operator writes them, mean these workers, and these use our parser, environ and
+    response."""
+    gunicorn_http.RequestParser = Parser
+    wsgi.create = create
     workers.SUPPORTED_WORKERS.update(
         gevent=f"{__name__}.{GeventWorker.__name__}", gthread=f"{__name__}.{ThreadWorker.__name__}"
     )
 
 
+def settle(worker: Worker) -> None:
+    """Look up Gunicorn's settings, of which a request asks for dozens, at once for all time."""
+    cfg = worker.cfg
+    vars(cfg).update({name: getattr(cfg, name) for name in cfg.settings if not hasattr(type(cfg), name)})
+
+
 def begin(worker: Worker) -> None:
     """Have the stores kept in order beside the requests, and no more calls than can be served, if this is our
     application: each takes a connection, which is two open files, or a thread."""
+    settle(worker)
     extensions = getattr(worker.wsgi, "extensions", {})
     if KEEPER in extensions:
         extensions[PLACES].fit(
