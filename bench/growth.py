@@ -12,7 +12,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,12 +20,14 @@ import click
 
 from bench import ours, plot, servers
 from bench.kernel import machine
+from bench.load import drive
 from bench.report import Spread, aligned, markdown, number, spread
 from bench.scenarios import CONNECTIONS, Scenario, message, spread_over, take
 from bench.servers import AVAILABLE, Server
 
 RESULTS = "docs/performance"
 _FEW = 8  # connections of calls whose prompts grow
+_FIRST_CALLS = 400  # of keys, in a second: each is used once before it is measured
 _DAYS = 30  # that rows of a ledger are spread over
 _ROWS = """
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
@@ -50,21 +52,25 @@ class Bench:
 
     Args:
         directory: for their files.
+        rows, keys: the most that a ledger gets.
     """
 
-    def __init__(self, directory: Path, rows: int) -> None:
+    def __init__(self, directory: Path, rows: int, keys: int) -> None:
         self._stack = ExitStack()
         self._directory = Path(tempfile.mkdtemp(dir=directory))
         self._rows = rows
+        self._keys = keys
         self._upstream = self._stack.enter_context(servers.upstream(self._directory / "upstream", servers.share_out()))
         self._upstream.wait()
 
     def close(self) -> None:
         self._stack.close()
 
-    def _start(self, name: object, workers: int = 1, credential: str = "", **variables: str) -> Server:
+    def _start(
+        self, name: object, workers: int = 1, credential: str = "", variables: Mapping[str, str] | None = None
+    ) -> Server:
         home, cores = self._directory / f"gateway-{name}", servers.share_out(workers)
-        started = ours.gateway(home, cores, self._upstream, workers, credential=credential, **variables)
+        started = ours.gateway(home, cores, self._upstream, workers, credential=credential, **(variables or {}))
         server = self._stack.enter_context(started)
         server.wait()
         return server
@@ -77,7 +83,7 @@ class Bench:
         database.close()
         if rows:
             fill_rows(data / "ledger.sqlite", rows, credentials[0].split("_")[1])
-        return self._start(name, credential=credentials[0], DATA_DIR=str(data)), credentials
+        return self._start(name, credential=credentials[0], variables={"DATA_DIR": str(data)}), credentials
 
     def prompt(self) -> Kinds:
         server = self._start("prompt")
@@ -89,14 +95,15 @@ class Bench:
 
     def keys(self) -> Kinds:
         kinds = {}
-        for many in (1, 1_000, 10_000, 100_000):
+        for many in _up_to(self._keys, (1, 1_000, 10_000, 100_000)):
             server, credentials = self._filled(many, keys=many)
             calls = spread_over(server, credentials)
+            drive(server.url, calls, CONNECTIONS, many / _FIRST_CALLS)
             kinds[f"{many:,}"] = Scenario("keys", server, server.chat(), CONNECTIONS, requests=calls)
         return kinds
 
     def ledger(self) -> Kinds:
-        sizes = sorted({size for size in (0, 10_000, 100_000, 1_000_000) if size < self._rows} | {self._rows})
+        sizes = _up_to(self._rows, (0, 10_000, 100_000, 1_000_000))
         return {f"{rows:,} rows": _chat(self._filled(rows, rows=rows)[0]) for rows in sizes}
 
     def workers(self) -> Kinds:
@@ -110,13 +117,13 @@ class Bench:
         redis = self._stack.enter_context(RedisServer(self._directory))
         postgres = self._stack.enter_context(PostgresServer())
         postgres.run("CREATE DATABASE beside_redis")
-        kinds = {
+        kinds: dict[str, dict[str, str]] = {
             "embedded": {},
             "Redis": {"REDIS_URL": redis.url},
             "PostgreSQL": {"DATABASE_URL": postgres.url()},
             "both": {"REDIS_URL": redis.url, "DATABASE_URL": postgres.url("beside_redis")},
         }
-        return {name: _chat(self._start(name, **variables)) for name, variables in kinds.items()}
+        return {name: _chat(self._start(name, variables=variables)) for name, variables in kinds.items()}
 
 
 PARTS: dict[str, Callable[[Bench], Kinds]] = {
@@ -127,6 +134,10 @@ PARTS: dict[str, Callable[[Bench], Kinds]] = {
     "workers": Bench.workers,
     "stores": Bench.stores,
 }
+
+
+def _up_to(most: int, sizes: Sequence[int]) -> list[int]:
+    return [*(size for size in sizes if size < most), most]
 
 
 def _chat(server: Server) -> Scenario:
@@ -169,9 +180,10 @@ def _lines(curves: dict[str, dict[str, Spread]]) -> Iterator[list[str]]:
 @click.option("--rounds", default=3, type=click.IntRange(1), show_default=True, help="Each kind has one turn a round.")
 @click.option("--seconds", default=5.0, type=click.FloatRange(0.1), show_default=True, help="Of one turn.")
 @click.option("--rows", default=1_000_000, type=click.IntRange(1), show_default=True, help="Of the largest ledger.")
+@click.option("--keys", default=100_000, type=click.IntRange(1), show_default=True, help="At most.")
 @click.option("--only", type=click.Choice(list(PARTS)), multiple=True, help="What grows; may be repeated.")
 @click.option("--save", is_flag=False, flag_value=RESULTS, help=f"Write to this folder, or to {RESULTS}.")
-def main(rounds: int, seconds: float, rows: int, only: tuple[str, ...], save: str | None) -> None:
+def main(rounds: int, seconds: float, rows: int, keys: int, only: tuple[str, ...], save: str | None) -> None:
     """Measure what a call costs as things grow."""
     os.sched_setaffinity(0, servers.share_out().load)
     about = f"{machine()}\n{rounds} rounds of {seconds:g} s; {servers.share_out()}"
@@ -179,7 +191,7 @@ def main(rounds: int, seconds: float, rows: int, only: tuple[str, ...], save: st
     with tempfile.TemporaryDirectory(prefix="bench-growth-") as directory:
         for what in only or PARTS:
             click.echo(f"measuring: {what}", err=True)
-            with contextlib.closing(Bench(Path(directory), rows)) as bench:
+            with contextlib.closing(Bench(Path(directory), rows, keys)) as bench:
                 curves[what] = measure(PARTS[what](bench), rounds, seconds)
     headings = ["what grows", "to", "CPU us/call", "least-most", "times the first"]
     lines = list(_lines(curves))
