@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from bench.framing import LAST_CHUNK, Response
 
 NUMBER = "0000000000"  # in a body: replaced by another number in every request
+_NUMBERS = 9 * 10**9  # where runs begin: below what has a digit too many
 _SILENCE = 30  # seconds without any response after which a run is given up
 _DONE = re.compile(rb"\ndata: \[DONE\]\n+" + re.escape(LAST_CHUNK) + rb"\Z")
 _LAST = re.compile(re.escape(LAST_CHUNK) + rb"\Z")
@@ -49,7 +50,7 @@ class Call:
     def requests(self) -> Iterator[bytes]:
         """Endless requests, all of one length."""
         before, after = self.halves()
-        for count in itertools.count(time.time_ns() % 10**9):  # no two runs send the same
+        for count in itertools.count(time.time_ns() // 1000 % _NUMBERS):  # so that no two runs send the same
             yield before + b"%010d" % count + after if after else before
 
 

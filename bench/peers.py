@@ -65,7 +65,8 @@ class Peer:
             return Template(text).substitute(words)
 
         (home / "config").write_text(said(self.config))
-        environment = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "OPENAI_API_KEY": "none", **self.environment}
+        common = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "OPENAI_API_KEY": "none"}
+        environment = common | {name: said(value) for name, value in self.environment.items()}
         return running(
             self.name,
             [said(word) for word in self.command],

@@ -11,6 +11,9 @@ from typing import NamedTuple
 from bench.scenarios import Scenario, Turn
 
 
+_BUSY = 0.85  # of a core, which a gateway with many calls at once takes if it can
+
+
 class Spread(NamedTuple):
     """A figure's median over the rounds, and its extremes."""
 
@@ -51,6 +54,11 @@ class Row:
     hits: float
     loop_us: Spread
     errors: dict[str, int]
+
+    @property
+    def core(self) -> float:
+        """The share of a core that it used."""
+        return self.per_second.median * self.cpu_us.median / 1e6
 
 
 def summarize(scenario: Scenario, turns: Sequence[Turn], direct: Sequence[Turn] | None) -> Row:
@@ -103,6 +111,8 @@ def faults(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         where = f"{row.scenario} of {row.server}, c={row.connections}"
         lines += [f"ERRORS in {where}: {count} x {what}" for what, count in row.errors.items()]
+        if row.scenario == "chat" and row.connections > 1 and row.server != "direct" and row.core < _BUSY:
+            lines.append(f"{where} had {row.core:.0%} of its core: something else ran there, or the load was too slow")
         if row.hits < 1:
             lines.append(f"NOT A HIT: {1 - row.hits:.2%} of the answers in {where}")
     return lines
@@ -160,7 +170,7 @@ def _cells(row: Row) -> list[str]:
         number(row.p99_ms.median),
         *added,
         number(row.loop_us.median),
-        f"{row.per_second.median * row.cpu_us.median / 10_000:.0f} %",
+        f"{row.core:.0%}",
         str(sum(row.errors.values())),
     ]
 
