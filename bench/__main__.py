@@ -34,7 +34,7 @@ class Effort:
     pause: float
 
 
-_QUICK = Effort(rounds=1, seconds=0.5, calls=3_000, streams=1_000, pause=0.5)
+_QUICK = Effort(rounds=1, seconds=0.5, calls=3_000, streams=500, pause=1)
 
 
 @click.command()

@@ -5,15 +5,19 @@ Each probe starts gateways of its own and gives figures by the names that `bench
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import chain, cycle
 from pathlib import Path
 from statistics import linear_regression, median
+
+import click
 
 from bench import load, ours, scenarios, servers
 from bench.kernel import children, memory
@@ -24,6 +28,9 @@ from bench.servers import AVAILABLE, Server, running, share_out
 Figures = dict[str, float]
 
 _MB = 10**6
+_BATCH = 100  # streams that begin at once
+_BATCH_SECONDS = 0.4  # until the next ones
+_ALL_OPEN_SECONDS = 10
 _FEW = 4  # connections of calls with large bodies
 _MIXED = 10  # connections where sizes are mixed; on each, one body in as many is large
 _ATTEMPTS = 5  # crashes
@@ -45,26 +52,41 @@ def _workers_memory(server: Server, kind: str) -> list[float]:
     return [memory(pid)[kind] for pid in children(server.process.pid)]
 
 
+def _tell(errors: Counter[str]) -> None:
+    for what, count in errors.items():
+        click.echo(f"ERRORS: {count} x {what}", err=True)
+
+
 def burst(directory: Path, calls: int, wait: float = 2) -> Figures:
     """So many calls at once, to an upstream that waits."""
     with _gateway(directory, "burst", delay=wait) as gateway:
         outcome = load.drive(gateway.url, gateway.chat(**message()).requests(), calls, 0)
+    _tell(outcome.errors)
     return {"burst_s": outcome.seconds, "burst_errors": outcome.errors.total()}
 
 
-def open_streams(directory: Path, streams: int, pause: float, pieces: int = 6) -> Figures:
-    """So many streams at once on two workers, an event each every `pause` seconds."""
-    with _gateway(directory, "open", 2, chunk_delay=pause, pieces=pieces) as gateway, ThreadPoolExecutor(1) as pool:
-        requests = gateway.chat(**message(), stream=True).requests()
+def open_streams(directory: Path, streams: int, pause: float) -> Figures:
+    """So many streams open on two workers, an event each every `pause` seconds; they come a few at a time."""
+    batches = math.ceil(streams / _BATCH)
+    pieces = math.ceil((batches * _BATCH_SECONDS + _ALL_OPEN_SECONDS) / pause)
+    with _gateway(directory, "open", 2, chunk_delay=pause, pieces=pieces) as gateway:
         load.drive(gateway.url, gateway.chat(**message()).requests(), CONNECTIONS, 1)
         before = sum(_workers_memory(gateway, "pss"))
-        running = pool.submit(load.drive, gateway.url, requests, streams, 0, None, True)
+
+        def batch(number: int) -> load.Outcome:
+            time.sleep(number * _BATCH_SECONDS)
+            requests = gateway.chat(**message(), stream=True).requests()
+            return load.drive(gateway.url, requests, min(_BATCH, streams - number * _BATCH), 0, streams=True)
+
         most = before
-        while not running.done():
-            most = max(most, sum(_workers_memory(gateway, "pss")))
-            time.sleep(0.5)
-        outcome = running.result()
-    return {"open_errors": outcome.errors.total(), "open_kb": (most - before) * 1024 / streams}
+        with ThreadPoolExecutor(batches) as pool:
+            running = [pool.submit(batch, number) for number in range(batches)]
+            while not all(each.done() for each in running):
+                most = max(most, sum(_workers_memory(gateway, "pss")))
+                time.sleep(0.5)
+    errors = sum((each.result().errors for each in running), Counter[str]())
+    _tell(errors)
+    return {"open_errors": errors.total(), "open_kb": (most - before) * 1024 / streams}
 
 
 def worker_memory(directory: Path, calls: int) -> Figures:

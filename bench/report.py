@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from bench.scenarios import Scenario, Turn
 
-
 _BUSY = 0.85  # of a core, which a gateway with many calls at once takes if it can
 
 
