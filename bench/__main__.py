@@ -115,7 +115,7 @@ def _measure(
     rounds, seconds = effort.rounds, effort.seconds
     rows = compare(directory, cores, wanted, rounds, seconds) if "compare" in parts else []
     figures = reach.of_rows(rows) if rows else {}
-    chosen: dict[str, Callable[[], probes.Figures]] = {
+    chosen: dict[str, Callable[[], probes.Found]] = {
         "burst": lambda: probes.burst(directory, 500),
         "open": lambda: probes.open_streams(directory, effort.streams, effort.pause),
         "memory": lambda: probes.worker_memory(directory, effort.calls),

@@ -160,7 +160,7 @@ def measure(kinds: Kinds, rounds: int, seconds: float) -> dict[str, Spread]:
     """CPU microseconds of a call of each kind."""
     for scenario in kinds.values():
         scenario.warm_up(seconds)
-    turns = [{name: take(each, seconds, AVAILABLE[0]) for name, each in kinds.items()} for _ in range(rounds)]
+    turns = [{name: take(each, seconds) for name, each in kinds.items()} for _ in range(rounds)]
     for each in turns:
         for name, turn in each.items():
             if turn.figures.errors:

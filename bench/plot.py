@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -59,7 +60,7 @@ def growth(curves: Mapping[str, Mapping[str, float]], file: Path) -> None:
     figure.savefig(file, dpi=110)
 
 
-def _figure(panels: int):  # type: ignore[no-untyped-def] # matplotlib need not be there, its types neither
+def _figure(panels: int) -> Any:  # matplotlib need not be there, and its types neither
     """A figure with so many panels, two in a row; None, and a word about it, without matplotlib."""
     try:
         from matplotlib.figure import Figure

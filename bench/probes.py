@@ -25,7 +25,7 @@ from bench.load import percentile
 from bench.scenarios import CONNECTIONS, Scenario, message, take
 from bench.servers import AVAILABLE, Server, running, share_out
 
-Figures = dict[str, float]
+Found = dict[str, float]
 
 _MB = 10**6
 _BATCH = 100  # streams that begin at once
@@ -57,7 +57,7 @@ def _tell(errors: Counter[str]) -> None:
         click.echo(f"ERRORS: {count} x {what}", err=True)
 
 
-def burst(directory: Path, calls: int, wait: float = 2) -> Figures:
+def burst(directory: Path, calls: int, wait: float = 2) -> Found:
     """So many calls at once, to an upstream that waits."""
     with _gateway(directory, "burst", delay=wait) as gateway:
         outcome = load.drive(gateway.url, gateway.chat(**message()).requests(), calls, 0)
@@ -65,7 +65,7 @@ def burst(directory: Path, calls: int, wait: float = 2) -> Figures:
     return {"burst_s": outcome.seconds, "burst_errors": outcome.errors.total()}
 
 
-def open_streams(directory: Path, streams: int, pause: float) -> Figures:
+def open_streams(directory: Path, streams: int, pause: float) -> Found:
     """So many streams open on two workers, an event each every `pause` seconds; they come a few at a time."""
     batches = math.ceil(streams / _BATCH)
     pieces = math.ceil((batches * _BATCH_SECONDS + _ALL_OPEN_SECONDS) / pause)
@@ -89,7 +89,7 @@ def open_streams(directory: Path, streams: int, pause: float) -> Figures:
     return {"open_errors": errors.total(), "open_kb": (most - before) * 1024 / streams}
 
 
-def worker_memory(directory: Path, calls: int) -> Figures:
+def worker_memory(directory: Path, calls: int) -> Found:
     """What a worker takes after so many calls, and how that grows, from samples after the first quarter."""
     samples: list[tuple[float, float]] = []
     with _gateway(directory, "memory") as gateway:
@@ -111,7 +111,7 @@ def slope(points: list[tuple[float, float]]) -> float:
     return linear_regression(*zip(*points, strict=True)).slope
 
 
-def more_workers(directory: Path, seconds: float, rounds: int) -> Figures:
+def more_workers(directory: Path, seconds: float, rounds: int) -> Found:
     """Several workers beside one: two, or four where there are as many cores."""
     several = 4 if len(AVAILABLE) >= 4 else 2
     with ExitStack() as stack:
@@ -124,7 +124,7 @@ def more_workers(directory: Path, seconds: float, rounds: int) -> Figures:
         }
         for scenario in kinds.values():
             scenario.warm_up(seconds)
-        turns = [{w: take(each, seconds, AVAILABLE[0]) for w, each in kinds.items()} for _ in range(rounds)]
+        turns = [{w: take(each, seconds) for w, each in kinds.items()} for _ in range(rounds)]
     return {
         f"times_{several}": median(each[several].per_second / each[1].per_second for each in turns),
         "cpu_us_1": median(each[1].cpu_us for each in turns),
@@ -133,7 +133,7 @@ def more_workers(directory: Path, seconds: float, rounds: int) -> Figures:
     }
 
 
-def bodies(directory: Path, seconds: float, rounds: int) -> Figures:
+def bodies(directory: Path, seconds: float, rounds: int) -> Found:
     """CPU of calls with an agent's body, and with a prompt of a megabyte beside an app that only moves it."""
     cores = share_out()
     with _gateway(directory, "bodies") as gateway, servers.upstream(directory / "plain", cores) as provider:
@@ -154,7 +154,7 @@ def bodies(directory: Path, seconds: float, rounds: int) -> Figures:
             }
             for each in kinds.values():
                 each.warm_up(seconds)
-            turns = [{name: take(each, seconds, AVAILABLE[0]) for name, each in kinds.items()} for _ in range(rounds)]
+            turns = [{name: take(each, seconds) for name, each in kinds.items()} for _ in range(rounds)]
     costs = {name: median(turn[name].cpu_us for turn in turns) / 1000 for name in kinds}
     return {
         "agent_cpu_ms": costs["agent"],
@@ -163,7 +163,7 @@ def bodies(directory: Path, seconds: float, rounds: int) -> Figures:
     }
 
 
-def mixed(directory: Path, seconds: float) -> Figures:
+def mixed(directory: Path, seconds: float) -> Found:
     """The p99 of small calls where a tenth of all have 2 MB, as a multiple of theirs alone."""
     with _gateway(directory, "mixed") as gateway:
         small = gateway.chat(**message())
@@ -187,7 +187,7 @@ def _small_p99(gateway: Server, small: load.Call, other: load.Call, seconds: flo
     )
 
 
-def crash(directory: Path) -> Figures:
+def crash(directory: Path) -> Found:
     """The longest time, of several, from the kill of the only worker to the first answer."""
     with _gateway(directory, "crash") as gateway:
         return {"crash_s": max(_replaced(gateway) for _ in range(_ATTEMPTS))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -142,8 +142,9 @@ def number(value: float | None) -> str:
     """Three digits that count."""
     if value is None:
         return "-"
-    decimals: Callable[[float], int] = lambda size: 0 if size >= 100 else 1 if size >= 10 else 2  # noqa: E731
-    return f"{value:,.{decimals(abs(value))}f}"
+    size = abs(value)
+    decimals = 0 if size >= 100 else 1 if size >= 10 else 2
+    return f"{value:,.{decimals}f}"
 
 
 def _headings(streams: bool) -> list[str]:

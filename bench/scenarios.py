@@ -129,9 +129,9 @@ class Turn:
         return self.figures.calls / self.figures.seconds
 
 
-def take(scenario: Scenario, seconds: float, core: int) -> Turn:
+def take(scenario: Scenario, seconds: float) -> Turn:
     """Run a scenario for so long, and account for what its server used. Raises as `Scenario.drive` does."""
-    speed = loop_us(core)
+    speed = loop_us(scenario.server.core)
     pids = scenario.server.pids
     before = cpu(pids)
     found = scenario.drive(seconds)

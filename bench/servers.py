@@ -36,6 +36,7 @@ class Server:
     Attributes:
         process: its first process.
         output: the file with all it has written.
+        core: the first that it may run on.
         port: where it listens; None if it chooses and says so in its output.
         path: of chat completions.
         headers: of a call of them.
@@ -47,6 +48,7 @@ class Server:
     name: str
     process: subprocess.Popen[bytes]
     output: Path
+    core: int
     port: int | None
     path: str = "/v1/chat/completions"
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -147,7 +149,7 @@ def running(
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
     try:
-        yield Server(name, process, output, port, **about)  # type: ignore[arg-type]
+        yield Server(name, process, output, cores[0], port, **about)  # type: ignore[arg-type]
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

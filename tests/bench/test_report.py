@@ -44,7 +44,7 @@ def scenario(name: str, server: str = "ours", connections: int = 32) -> Scenario
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return Scenario(
-        name, Server(server, process, Path("unread"), 1), Call("http://h:1/"), connections, name == "stream"
+        name, Server(server, process, Path("unread"), 0, 1), Call("http://h:1/"), connections, name == "stream"
     )
 
 
