@@ -37,11 +37,11 @@ def compare(directory: Path, cores: Cores, wanted: list[str], rounds: int, secon
             server.wait()
         others = [peer for peer in others if _works(peer.wait)]
         chosen = [each for server in (upstream, gateway) for each in scenarios.of(server)]
-        chosen += scenarios.of_ours(gateway, caching)
-        for scenario in chosen:
+        alone = list(scenarios.of_ours(gateway, caching))
+        for scenario in (*chosen, *alone):
             scenario.warm_up(seconds)
         asked = [each for peer in others for each in scenarios.of(peer)]
-        chosen += [each for each in asked if _works(partial(each.warm_up, seconds))]
+        chosen += [each for each in asked if _works(partial(each.warm_up, seconds))] + alone
         return _summary(chosen, _rounds(chosen, rounds, seconds))
 
 
