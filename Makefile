@@ -1,11 +1,12 @@
-# make run | make test | make lint | make bench | make bench-guard | make faults | make lock: each sets up what it needs in .venv first.
+# make run | make test | make lint | make bench | make bench-peers | make bench-growth | make bench-guard | make faults |
+# make lock: each sets up what it needs in .venv first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint bench bench-guard faults format docs tokenizers lock clean
+.PHONY: run test lint bench bench-peers bench-growth bench-guard faults format docs tokenizers lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/runtime tokenizers
@@ -20,9 +21,17 @@ lint: $(VENV)/development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# make bench OPTIONS="--rounds 5"; OPTIONS=--help lists them
-bench: $(VENV)/runtime tokenizers
+# make bench OPTIONS=--quick; OPTIONS=--help lists them, OPTIONS=--save writes docs/performance
+bench: $(VENV)/bench tokenizers
 	@$(BIN)/python -m bench $(OPTIONS)
+
+# Other gateways to measure beside ours, each into a folder below BENCH_PEERS, ~/.cache/llm-gateway-bench by default
+bench-peers: $(VENV)/runtime
+	@$(BIN)/python -m bench.peers
+
+# What a call costs as prompts, limits, keys, the ledger and workers grow
+bench-growth: $(VENV)/bench $(VENV)/development tokenizers
+	@$(BIN)/python -m bench.growth $(OPTIONS)
 
 # Whether calls take more instructions than bench/guard.json says; OPTIONS=--save renews it. Needs valgrind.
 bench-guard: $(VENV)/runtime tokenizers
@@ -59,10 +68,15 @@ $(VENV)/development: requirements-dev.lock $(VENV)/runtime
 	$(PIP) install --require-hashes --only-binary :all: --requirement requirements-dev.lock
 	@touch $@
 
+$(VENV)/bench: requirements-bench.lock $(VENV)/runtime
+	$(PIP) install --require-hashes --only-binary :all: --requirement requirements-bench.lock
+	@touch $@
+
 # The locks name versions and hashes, and no registry.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --exclude-newer "7 days" --custom-compile-command "make lock" --output-file requirements.lock setup.cfg deploy/build.in
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras --exclude-newer "7 days" --custom-compile-command "make lock" --extra dev --constraint requirements.lock --output-file requirements-dev.lock setup.cfg deploy/build.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --exclude-newer "7 days" --custom-compile-command "make lock" --extra bench --constraint requirements.lock --output-file requirements-bench.lock setup.cfg deploy/build.in
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

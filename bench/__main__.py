@@ -1,113 +1,141 @@
-"""`python -m bench`: the gateway's throughput, CPU time and latency, measured on this machine."""
+"""`python -m bench`: where the gateway stands, beside its peers and against its goals, measured on this machine."""
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
-from bench import servers
-from bench.kernel import Cpu, cpu, machine, memory
-from bench.load import drive
-from bench.report import Row, Run, measured, summarize, table
-from bench.scenarios import NAMES, Scenario, scenarios
+from bench import plot, probes, reach, servers, wrk
+from bench.compare import compare
+from bench.kernel import machine
+from bench.peers import PEERS
+from bench.report import Row, aligned, faults, markdown, tables
 
-_WARM_UP_SECONDS = 1
+RESULTS = "docs/performance"
+PARTS = ("compare", "burst", "open", "memory", "workers", "bodies", "mixed", "crash")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long and how much."""
+
+    rounds: int
+    seconds: float
+    calls: int
+    streams: int
+    pause: float
+
+
+_QUICK = Effort(rounds=1, seconds=0.5, calls=3_000, streams=500, pause=1)
 
 
 @click.command()
-@click.option("--rounds", default=3, type=click.IntRange(1), show_default=True, help="Each scenario runs once a round.")
-@click.option("--seconds", default=5.0, type=click.FloatRange(0.1), show_default=True, help="Of one run.")
-@click.option("--workers", default=1, type=click.IntRange(1), show_default=True, help="Gunicorn's.")
-@click.option("--worker-class", default="gevent", type=click.Choice(["gevent", "gthread"]), show_default=True)
-@click.option("--connections", default=32, type=click.IntRange(1), show_default=True, help="Calls under way at once.")
-@click.option("--delay-ms", default=0.0, type=click.FloatRange(0), help="The upstream waits before it answers.")
-@click.option("--chunk-delay-ms", default=0.0, type=click.FloatRange(0), help="And between the events of a stream.")
-@click.option("--only", type=click.Choice(NAMES), multiple=True, help="This scenario; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="JSON on standard output, the table on standard error.")
+@click.option(
+    "--rounds", default=3, type=click.IntRange(1), show_default=True, help="Each scenario has one turn a round."
+)
+@click.option("--seconds", default=5.0, type=click.FloatRange(0.1), show_default=True, help="Of one turn.")
+@click.option(
+    "--calls",
+    default=100_000,
+    type=click.IntRange(1),
+    show_default=True,
+    help="That a worker's memory is watched over.",
+)
+@click.option("--streams", default=5_000, type=click.IntRange(1), show_default=True, help="Open at once.")
+@click.option("--quick", is_flag=True, help="As little of everything as tells that it works: under 3 minutes.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="This part; may be repeated.")
+@click.option(
+    "--peer",
+    type=click.Choice([peer.name for peer in PEERS]),
+    multiple=True,
+    help="Of all that are installed; may be repeated.",
+)
+@click.option("--alone", is_flag=True, help="No peers.")
+@click.option(
+    "--save",
+    is_flag=False,
+    flag_value=RESULTS,
+    help=f"Write JSON, Markdown and a plot to this folder, or to {RESULTS}.",
+)
 def main(
     rounds: int,
     seconds: float,
-    workers: int,
-    worker_class: str,
-    connections: int,
-    delay_ms: float,
-    chunk_delay_ms: float,
-    only: tuple[str, ...],
-    as_json: bool,
+    calls: int,
+    streams: int,
+    quick: bool,
+    only: Sequence[str],
+    peer: Sequence[str],
+    alone: bool,
+    save: str | None,
 ) -> None:
     """Measure the gateway on this machine. Only the ratios within one run mean anything."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))  # an exception, so that servers are stopped
-    about = machine()
-    cores = servers.share_out(sorted(os.sched_getaffinity(0)), workers)
+    effort = _QUICK if quick else Effort(rounds, seconds, calls, streams, 3)
+    cores = servers.share_out()
     os.sched_setaffinity(0, cores.load)
-    key = secrets.token_urlsafe()
+    wanted = [] if alone else [each.name for each in PEERS if each.installed and (not peer or each.name in peer)]
+    about = _about(effort, cores, wanted)
+    click.echo("\n".join(about), err=True)
     try:
-        with ExitStack() as stack:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-")))
-            upstream = stack.enter_context(servers.upstream(directory, cores, delay_ms, chunk_delay_ms))
-            start = partial(servers.gateway, directory, cores, workers, worker_class, key, upstream)
-            gateway = stack.enter_context(start())
-            caching = stack.enter_context(start(CACHE_TTL="300"))
-            choice = scenarios(upstream, gateway, caching, key, connections)
-            rows = _measure([each for each in choice if not only or each.name in only], rounds, seconds)
-            used = {"master": memory(gateway.pid)} | {f"worker {pid}": memory(pid) for pid in gateway.workers}
+        with tempfile.TemporaryDirectory(prefix="gateway-bench-") as directory:
+            rows, figures = _measure(Path(directory), effort, cores, wanted, only or PARTS)
     except OSError as error:
         raise click.ClickException(str(error)) from error
-    waits = f"upstream waits {delay_ms:g} ms, {chunk_delay_ms:g} ms between events"
-    workload = f"rounds: {rounds} of {seconds:g} s; workers: {workers} {worker_class}; {waits}"
-    sizes = [
-        f"{name}: PSS {m['pss']:.0f} MB, RSS {m['rss']:.0f}, private {m['private']:.0f}" for name, m in used.items()
-    ]
-    click.echo("\n".join([about, f"{workload}; {cores}", "", table(rows), "", *sizes]), err=as_json)
-    if as_json:
-        report = {"machine": about, "workload": workload, "cores": asdict(cores), "memory_mb": used}
-        click.echo(json.dumps(report | {"rows": [asdict(row) for row in rows]}, indent=2))
+    printed = [*tables(rows), reach.table(figures)]
+    notes = [*faults(rows), *reach.notes(figures)]
+    click.echo("\n\n".join(["\n".join(about), *(aligned(*each) for each in printed), "\n".join(notes)]))
+    if save:
+        report = {"about": about, "rows": [asdict(row) for row in rows], "figures": figures}
+        _save(Path(save), report, "\n\n".join([*about, *(markdown(*each) for each in printed), *notes]), rows)
     sys.exit(any(row.errors for row in rows))
 
 
-def _measure(wanted: Sequence[Scenario], rounds: int, seconds: float) -> list[Row]:
-    """Run every scenario once a round, so that a machine that slows down slows them all."""
-    for scenario in wanted:
-        _run(scenario, min(seconds, _WARM_UP_SECONDS))
-    runs: list[list[Run]] = [[] for _ in wanted]
-    for number in range(1, rounds + 1):
-        for scenario, own in zip(wanted, runs, strict=True):
-            own.append(_run(scenario, seconds))
-            speed = f"{own[-1].figures.calls_per_second:,.0f} {scenario.unit}s/s"
-            click.echo(f"round {number}/{rounds}: {scenario.name}, c={scenario.connections}: {speed}", err=True)
-    found = {(each.name, each.connections): own for each, own in zip(wanted, runs, strict=True)}
+def _about(effort: Effort, cores: servers.Cores, wanted: Sequence[str]) -> list[str]:
+    peers = ", ".join(f"{each.name} {each.version}" for each in PEERS if each.name in wanted) or "none"
+    missing = ", ".join(each.name for each in PEERS if not each.installed)
     return [
-        summarize(each, own, found.get((each.compared, each.connections)))
-        for each, own in zip(wanted, runs, strict=True)
+        machine(),
+        f"{effort.rounds} rounds of {effort.seconds:g} s; {cores}; load by {'wrk' if wrk.PATH else 'bench.load'}",
+        f"peers: {peers}" + (f"; not installed (make bench-peers): {missing}" if missing else ""),
     ]
 
 
-def _run(scenario: Scenario, seconds: float) -> Run:
-    """Run a scenario once and account for what its server's workers used.
+def _measure(
+    directory: Path, effort: Effort, cores: servers.Cores, wanted: list[str], parts: Sequence[str]
+) -> tuple[list[Row], dict[str, float]]:
+    rounds, seconds = effort.rounds, effort.seconds
+    rows = compare(directory, cores, wanted, rounds, seconds) if "compare" in parts else []
+    figures = reach.of_rows(rows) if rows else {}
+    chosen: dict[str, Callable[[], probes.Found]] = {
+        "burst": lambda: probes.burst(directory, 500),
+        "open": lambda: probes.open_streams(directory, effort.streams, effort.pause),
+        "memory": lambda: probes.worker_memory(directory, effort.calls),
+        "workers": lambda: probes.more_workers(directory, seconds, rounds),
+        "bodies": lambda: probes.bodies(directory, seconds, rounds),
+        "mixed": lambda: probes.mixed(directory, max(2, 2 * seconds)),
+        "crash": lambda: probes.crash(directory),
+    }
+    for part in (each for each in PARTS if each in parts and each in chosen):
+        click.echo(f"measuring: {part}", err=True)
+        figures |= chosen[part]()
+    return rows, figures
 
-    Raises:
-        ClickException: no call succeeded.
-        OSError: the server or one of its workers is gone.
-    """
-    server = scenario.server
-    before = cpu(server.workers)
-    outcome = drive(server.url, scenario.calls, scenario.connections, seconds, scenario.mark, scenario.streams)
-    after = cpu(server.workers)
-    if not outcome.latencies:
-        raise click.ClickException(f"{scenario.name}: no call succeeded: {dict(outcome.errors)}")
-    return measured(outcome, Cpu(after.user - before.user, after.system - before.system))
+
+def _save(folder: Path, report: dict[str, object], text: str, rows: Sequence[Row]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
+    (folder / "bench.md").write_text(text + "\n")
+    if rows:
+        plot.comparison(rows, folder / "bench.png")
 
 
 if __name__ == "__main__":

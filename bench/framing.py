@@ -9,7 +9,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 
 
-def message_size(data: bytes) -> int | None:
+def message_size(data: bytes | bytearray) -> int | None:
     """The bytes, head included, of the message that `data` begins with; None while its head is not whole.
 
     The length of the body is what Content-Length says, or zero without it.

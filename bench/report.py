@@ -1,168 +1,179 @@
-"""From what was measured to the rows of one table."""
+"""From turns to the rows of tables: medians, and how far the rounds were apart."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from bench.kernel import Cpu
-from bench.load import Outcome
-from bench.scenarios import Scenario
-from bench.upstream import PIECES
+from bench.scenarios import Scenario, Turn
 
-_CALLS = [
-    "scenario", "c", "calls/s", "min-max", "CPU us/call", "user", "system", "p50 ms", "p99 ms", "added p50",
-    "added p99", "errors",
-]  # fmt: skip
-_STREAMS = [
-    "scenario", "c", "streams/s", "min-max", "CPU us/stream", "user", "system", "first p50 ms", "first p99",
-    "added p50", "added p99", "end p50", "per core", "errors",
-]  # fmt: skip
+_BUSY = 0.85  # of a core, which a gateway with many calls at once takes if it can
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One round's, or the medians of all.
+class Spread(NamedTuple):
+    """A figure's median over the rounds, and its extremes."""
 
-    Attributes:
-        p50_ms, p99_ms: to the end of the response.
-        first_p50_ms, first_p99_ms: to the first byte of its body.
-        marked: the share of responses that held the scenario's mark.
-    """
-
-    calls_per_second: float
-    cpu_us: float
-    cpu_user_us: float
-    cpu_system_us: float
-    p50_ms: float
-    p99_ms: float
-    first_p50_ms: float
-    first_p99_ms: float
-    marked: float
+    median: float
+    least: float
+    most: float
 
 
-class Run(NamedTuple):
-    """One round of one scenario: its figures, and what went wrong how often."""
-
-    figures: Figures
-    errors: Counter[str]
+def spread(values: Sequence[float]) -> Spread:
+    return Spread(median(values), min(values), max(values))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One scenario over all rounds.
+    """One scenario of one server over all rounds.
 
     Attributes:
-        streams: its calls are streams.
-        slowest, fastest: calls a second of the extreme rounds.
-        added_p50_ms, added_p99_ms: median over direct calls in the same round, of streams to the first byte; None where
-            there is nothing to compare.
+        first_p50_ms, first_p99_ms: of streams, to the first byte; else None.
+        added_p50_ms, added_p99_ms: to direct calls of the same round, of streams to the first byte; None where there is
+            nothing to compare.
+        hits: the share of answers with the scenario's mark.
+        loop_us: how fast the core was.
         errors: what went wrong, and how often, in all rounds.
     """
 
     scenario: str
+    server: str
     connections: int
     streams: bool
-    median: Figures
-    slowest: float
-    fastest: float
-    added_p50_ms: float | None
-    added_p99_ms: float | None
+    per_second: Spread
+    cpu_us: Spread
+    p50_ms: Spread
+    p99_ms: Spread
+    first_p50_ms: Spread | None
+    first_p99_ms: Spread | None
+    added_p50_ms: Spread | None
+    added_p99_ms: Spread | None
+    hits: float
+    loop_us: Spread
     errors: dict[str, int]
 
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of the values that at least this share of them does not exceed."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
-
-
-def measured(outcome: Outcome, cpu: Cpu) -> Run:
-    """One round from its outcome, in which calls succeeded, and the CPU time that they took."""
-    calls = len(outcome.latencies)
-    found = Figures(
-        calls_per_second=calls / outcome.seconds,
-        cpu_us=sum(cpu) / calls * 1e6,
-        cpu_user_us=cpu.user / calls * 1e6,
-        cpu_system_us=cpu.system / calls * 1e6,
-        p50_ms=percentile(outcome.latencies, 0.5) * 1000,
-        p99_ms=percentile(outcome.latencies, 0.99) * 1000,
-        first_p50_ms=percentile(outcome.first_bytes, 0.5) * 1000,
-        first_p99_ms=percentile(outcome.first_bytes, 0.99) * 1000,
-        marked=outcome.marked / calls,
-    )
-    return Run(found, outcome.errors)
+    @property
+    def core(self) -> float:
+        """The share of a core that it used."""
+        return self.per_second.median * self.cpu_us.median / 1e6
 
 
-def summarize(scenario: Scenario, runs: Sequence[Run], direct: Sequence[Run] | None) -> Row:
-    """A scenario's row from its runs, one a round, and from those of as many direct calls at once, if there are any."""
-    rounds = [each.figures for each in runs]
-    pairs = list(zip(rounds, (each.figures for each in direct), strict=True)) if direct else []
-    names = ("first_p50_ms", "first_p99_ms") if scenario.streams else ("p50_ms", "p99_ms")
-    added = [
-        median(getattr(own, each) - getattr(base, each) for own, base in pairs) if pairs else None for each in names
-    ]
-    speeds = [each.calls_per_second for each in rounds]
+def summarize(scenario: Scenario, turns: Sequence[Turn], direct: Sequence[Turn] | None) -> Row:
+    """A scenario's row from its turns, one a round, and from those of the same without a gateway, if there are any."""
+    figures = [turn.figures for turn in turns]
+
+    def of(name: str) -> Spread:
+        return spread([getattr(each, name) for each in figures])
+
+    def added(name: str) -> Spread | None:
+        pairs = zip(figures, [turn.figures for turn in direct], strict=True) if direct else ()
+        found = [getattr(own, name) - getattr(base, name) for own, base in pairs]
+        return spread(found) if found else None
+
+    kind = "first_" if scenario.streams else ""
     return Row(
         scenario=scenario.name,
+        server=scenario.server.name,
         connections=scenario.connections,
         streams=scenario.streams,
-        median=Figures(*map(median, zip(*map(astuple, rounds), strict=True))),
-        slowest=min(speeds),
-        fastest=max(speeds),
-        added_p50_ms=added[0],
-        added_p99_ms=added[1],
-        errors=dict(sum((each.errors for each in runs), Counter[str]())),
+        per_second=spread([turn.per_second for turn in turns]),
+        cpu_us=spread([turn.cpu_us for turn in turns]),
+        p50_ms=of("p50_ms"),
+        p99_ms=of("p99_ms"),
+        first_p50_ms=of("first_p50_ms") if scenario.streams else None,
+        first_p99_ms=of("first_p99_ms") if scenario.streams else None,
+        added_p50_ms=added(f"{kind}p50_ms"),
+        added_p99_ms=added(f"{kind}p99_ms"),
+        hits=sum(each.marked for each in figures) / sum(each.calls for each in figures),
+        loop_us=spread([turn.loop_us for turn in turns]),
+        errors=dict(sum((Counter(each.errors) for each in figures), Counter[str]())),
     )
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text, streams in a table of their own, and below it what spoils any of them."""
-    calls, streams = ([row for row in rows if row.streams is kind] for kind in (False, True))
-    text = [*_aligned(_CALLS, calls), *([""] if calls and streams else []), *_aligned(_STREAMS, streams)]
-    cpu_us = {row.scenario: row.median.cpu_us for row in rows}  # of several rows the one with the most connections
-    if "stream" in cpu_us and cpu_us.get("upstream"):
-        text.append(
-            f"One stream costs as much CPU as {cpu_us['stream'] / cpu_us['upstream']:.1f} calls of upstream, "
-            f"{cpu_us['stream'] / PIECES:.0f} us for each of its {PIECES} pieces of text"
-        )
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]  # the headings, and the cells of each line
+
+
+def tables(rows: Sequence[Row]) -> list[Table]:
+    """A table of calls and one of streams."""
+    return [
+        (_headings(streams), [_cells(row) for row in rows if row.streams is streams])
+        for streams in (False, True)
+        if any(row.streams is streams for row in rows)
+    ]
+
+
+def faults(rows: Sequence[Row]) -> list[str]:
+    """What spoils a row, a line each."""
+    lines = []
     for row in rows:
-        text += [
-            f"ERRORS in {row.scenario}, c={row.connections}: {count} x {what}" for what, count in row.errors.items()
-        ]
-        if row.median.marked < 1:
-            text.append(f"NOT A HIT: {row.median.marked:.2%} of the responses in {row.scenario} came from the cache")
-    return "\n".join(text)
+        where = f"{row.scenario} of {row.server}, c={row.connections}"
+        lines += [f"ERRORS in {where}: {count} x {what}" for what, count in row.errors.items()]
+        if row.scenario == "chat" and row.connections > 1 and row.server != "direct" and row.core < _BUSY:
+            lines.append(f"{where} had {row.core:.0%} of its core: something else ran there, or the load was too slow")
+        if row.hits < 1:
+            lines.append(f"NOT A HIT: {1 - row.hits:.2%} of the answers in {where}")
+    return lines
 
 
-def _aligned(headings: list[str], rows: Sequence[Row]) -> list[str]:
-    if not rows:
-        return []
-    lines = [headings, *map(_cells, rows)]
-    first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
-    template = "  ".join([f"{{:<{first}}}", *(f"{{:>{width}}}" for width in others)])
-    return [template.format(*line) for line in lines]
+def aligned(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal: words to the left, which the first column has, and figures to the right."""
+    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
+    left = [
+        place == 0 or not any(cell[:1].isdigit() for cell in column)
+        for place, column in enumerate(zip(*lines, strict=True))
+    ]
+
+    def line(cells: Sequence[str]) -> str:
+        places = zip(cells, widths, left, strict=True)
+        return "  ".join(
+            f"{cell:<{width}}" if to_left else f"{cell:>{width}}" for cell, width, to_left in places
+        ).rstrip()
+
+    return "\n".join(map(line, [headings, *lines]))
+
+
+def markdown(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [headings, ["---"] * len(headings), *lines])
+
+
+def number(value: float | None) -> str:
+    """Three digits that count."""
+    if value is None:
+        return "-"
+    size = abs(value)
+    decimals = 0 if size >= 100 else 1 if size >= 10 else 2
+    return f"{value:,.{decimals}f}"
+
+
+def _headings(streams: bool) -> list[str]:
+    unit = "stream" if streams else "call"
+    first = ["first p50 ms", "first p99"] if streams else []
+    return [
+        unit, "server", "c", f"{unit}s/s", "least-most", f"CPU us/{unit}", "least-most", *first,
+        "end p50 ms" if streams else "p50 ms", "p99", "added p50", "added p99", "loop us", "core", "errors",
+    ]  # fmt: skip
 
 
 def _cells(row: Row) -> list[str]:
-    middle = row.median
-    times = [middle.p50_ms, middle.p99_ms, row.added_p50_ms, row.added_p99_ms]
-    if row.streams:
-        times = [middle.first_p50_ms, middle.first_p99_ms, row.added_p50_ms, row.added_p99_ms, middle.p50_ms]
+    first = [number(each.median) for each in (row.first_p50_ms, row.first_p99_ms) if each]
+    added = [number(each.median if each else None) for each in (row.added_p50_ms, row.added_p99_ms)]
     return [
         row.scenario,
+        row.server,
         str(row.connections),
-        _rate(middle.calls_per_second),
-        f"{_rate(row.slowest)}-{_rate(row.fastest)}",
-        *(f"{value:,.0f}" for value in (middle.cpu_us, middle.cpu_user_us, middle.cpu_system_us)),
-        *("-" if value is None else f"{value:.2f}" for value in times),
-        *([_rate(1e6 / middle.cpu_us) if middle.cpu_us else "-"] if row.streams else []),
+        *_both(row.per_second),
+        *_both(row.cpu_us),
+        *first,
+        number(row.p50_ms.median),
+        number(row.p99_ms.median),
+        *added,
+        number(row.loop_us.median),
+        f"{row.core:.0%}",
         str(sum(row.errors.values())),
     ]
 
 
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+def _both(figure: Spread) -> list[str]:
+    return [number(figure.median), f"{number(figure.least)}-{number(figure.most)}"]

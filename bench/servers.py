@@ -4,36 +4,96 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
-import secrets
+import re
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
-from bench.kernel import children
+from bench.kernel import children, family
+from bench.load import Call
 
-_ROOT = Path(__file__).parents[1]
-_OUTPUT = "output.log"
-_START_SECONDS = 30
-_STOP_SECONDS = 10
+ROOT = Path(__file__).parents[1]
+AVAILABLE = sorted(os.sched_getaffinity(0))  # cores, before the load keeps to its own
+_START_SECONDS = 90  # the slowest peer imports for twenty, alone on its core
+_STOP_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: where it answers, its first process, and the processes whose CPU its calls cost."""
+    """A server that was started; it answers once `wait` has returned.
 
-    url: str
-    pid: int
-    workers: tuple[int, ...]
+    Attributes:
+        process: its first process.
+        output: the file with all it has written.
+        core: the first that it may run on.
+        port: where it listens; None if it chooses and says so in its output.
+        path: of chat completions.
+        headers: of a call of them.
+        model: the name that it answers to.
+        done: its streams end with `data: [DONE]`.
+        workers: how many processes serve, below the first.
+    """
+
+    name: str
+    process: subprocess.Popen[bytes]
+    output: Path
+    core: int
+    port: int | None
+    path: str = "/v1/chat/completions"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    model: str = "gpt-4o-mini"
+    done: bool = True
+    workers: int = 0
+
+    @property
+    def url(self) -> str:
+        """Raises OSError while the server has not said where it listens."""
+        told = re.search(r"http://127\.0\.0\.1:(\d+)/", self.output.read_text()) if self.port is None else None
+        if self.port is None and not told:
+            raise OSError("not listening yet")
+        return f"http://127.0.0.1:{told[1] if told else self.port}"
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """All its processes: their CPU is what its calls cost."""
+        return family(self.process.pid)
+
+    def chat(self, **fields: object) -> Call:
+        """A chat completion with these fields beside the model."""
+        headers = {"content-type": "application/json", **self.headers}
+        return Call(self.url + self.path, headers, json.dumps({"model": self.model, **fields}))
+
+    def wait(self) -> None:
+        """Return once it answers a chat completion.
+
+        Raises:
+            ClickException: it does not; the text holds what it wrote.
+        """
+        until = time.monotonic() + _START_SECONDS
+        while not self._answers() or len(children(self.process.pid)) < self.workers:
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise click.ClickException(f"{self.name} did not start:\n{self.output.read_text()[-4000:]}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            call = self.chat(messages=[{"role": "user", "content": "Hello?"}], max_tokens=256)
+            connection = http.client.HTTPConnection(urlsplit(call.url).netloc, timeout=10)
+            with contextlib.closing(connection):
+                connection.request("POST", self.path, call.body, dict(call.headers))
+                return connection.getresponse().status == 200
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,94 +108,67 @@ class Cores:
         return "; ".join(f"{part} on core {', '.join(map(str, cores))}" for part, cores in asdict(self).items())
 
 
-def share_out(available: Sequence[int], workers: int) -> Cores:
-    """Give the upstream and the load generator the last cores, and the gateway up to `workers` of the others.
+def share_out(workers: int = 1, available: Sequence[int] = AVAILABLE) -> Cores:
+    """Give the upstream and the load generator the last cores, and the gateway as many of the others as it has workers.
 
-    On two cores the gateway has one alone; on one, everything shares it.
+    Where these are not enough it has all cores, some of them not for itself.
     """
     others = tuple(available[-2:] if len(available) > 2 else available[-1:])
     rest = tuple(available[: -len(others)])
-    return Cores(rest[:workers] or others, others[:1], others[-1:])
+    return Cores(rest[:workers] if len(rest) >= workers else tuple(available[:workers]), others[:1], others[-1:])
 
 
-def upstream(directory: Path, cores: Cores, delay_ms: float, chunk_delay_ms: float) -> AbstractContextManager[Server]:
-    """The fake provider, running; `directory` is for its files."""
-    home = Path(tempfile.mkdtemp(dir=directory))
-    command = ["bench.upstream", "--delay-ms", str(delay_ms), "--chunk-delay-ms", str(chunk_delay_ms)]
-    return _running(command, home, cores.upstream, {})
-
-
-def gateway(
-    directory: Path, cores: Cores, workers: int, worker_class: str, key: str, provider: Server, **variables: str
-) -> AbstractContextManager[Server]:
-    """The gateway, running as operators start it, in an environment and a directory of its own.
-
-    Args:
-        directory: for its files.
-        worker_class: "gevent" or "gthread".
-        key: what clients show.
-        provider: the upstream that stands for OpenAI.
-        variables: what else to set in its environment.
-    """
-    home = Path(tempfile.mkdtemp(dir=directory))
-    (home / "gateway.yaml").write_text("providers: {offline: {kind: offline}}\n")
-    environment = {
-        "API_KEY": key,
-        "MODEL_NAME": "openai/gpt-4o-mini",
-        "OPENAI_API_KEY": secrets.token_urlsafe(),
-        "OPENAI_BASE_URL": f"{provider.url}/v1",
-        "DATA_DIR": str(home / "data"),
-        "LOG_FILE": str(home / _OUTPUT),
-        "WEB_CONCURRENCY": str(workers),
-        "DRAIN_DELAY": "0",  # no load balancer has to notice the stop
-        **variables,
-    }
-    command = ["gunicorn", "-c", str(_ROOT / "gunicorn.conf.py"), "wsgi:app"]
-    if worker_class != "gevent":
-        command += ["--worker-class", worker_class]
-    return _running(command, home, cores.gateway, environment, workers)
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _running(
-    module: list[str], home: Path, cores: tuple[int, ...], environment: Mapping[str, str], workers: int = 0
+def running(
+    name: str,
+    command: Sequence[str],
+    home: Path,
+    cores: tuple[int, ...],
+    environment: Mapping[str, str],
+    port: int | None,
+    **about: object,
 ) -> Iterator[Server]:
-    """A Python module (name and arguments) as a server that ends with the block; without `workers` it has no children.
+    """A server that ends with the block, working in `home`; `about` is what else there is to say of it.
 
-    Raises:
-        ClickException: it does not answer; the text holds what it wrote.
+    It is yielded at once, so that several can start together.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with (home / _OUTPUT).open("ab") as output:
+    output = home / "output.log"
+    with output.open("ab") as file:
         process = subprocess.Popen(  # noqa: S603 - the command is our own
-            [sys.executable, "-m", *module],
+            command,
             cwd=home,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "PORT": str(port), **environment},
-            stdout=output,
-            stderr=output,
+            env={"PATH": os.environ["PATH"], "HOME": str(home), **environment},
+            stdout=file,
+            stderr=file,
             start_new_session=True,  # Ctrl-C reaches only us, who then stop it
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
     try:
-        until = time.monotonic() + _START_SECONDS
-        while not _answers(port) or len(children(process.pid)) < workers:
-            if process.poll() is not None or time.monotonic() > until:
-                raise click.ClickException(f"{module[0]} did not start:\n{(home / _OUTPUT).read_text()}")
-            time.sleep(0.05)
-        yield Server(f"http://127.0.0.1:{port}", process.pid, children(process.pid) if workers else (process.pid,))
+        yield Server(name, process, output, cores[0], port, **about)  # type: ignore[arg-type]
     finally:
         process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    with contextlib.closing(connection), contextlib.suppress(OSError):
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    return False
+def python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def upstream(
+    home: Path, cores: Cores, delay: float = 0, chunk_delay: float = 0, pieces: int = 100
+) -> AbstractContextManager[Server]:
+    """The fake provider; it waits so many seconds before it answers, and between the events of a stream."""
+    home.mkdir()
+    port = free_port()
+    options = ["--delay", str(delay), "--chunk-delay", str(chunk_delay), "--pieces", str(pieces)]
+    environment = {"PYTHONPATH": str(ROOT), "PORT": str(port)}
+    return running("direct", python("bench.upstream", *options), home, cores.upstream, environment, port)

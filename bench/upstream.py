@@ -13,7 +13,7 @@ import click
 
 from bench.framing import message_size
 
-PIECES = 100  # of the answer's text, in a stream: an event each
+PIECES = 100  # of the answer's text, in a stream as delivered: an event each
 
 _STREAMS = re.compile(rb'"stream": ?true')
 _TEXT = "All work and no play. " * 22
@@ -38,7 +38,7 @@ _BODY = json.dumps(_COMPLETION).encode()
 _WHOLE = [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)]
 
 
-def _stream() -> list[bytes]:
+def _stream(pieces: int) -> list[bytes]:
     """The same completion as a response of events, an HTTP chunk each, as OpenAI streams it; some 270 bytes each."""
     common = {**_COMPLETION, "object": "chat.completion.chunk"}
     del common["service_tier"]
@@ -49,7 +49,7 @@ def _stream() -> list[bytes]:
         body = {**common, "choices": choices, "usage": usage}
         return json.dumps(body, separators=(",", ":"))
 
-    ends = [len(_TEXT) * number // PIECES for number in range(PIECES + 1)]
+    ends = [len(_TEXT) * number // pieces for number in range(pieces + 1)]
     events = [
         event({"role": "assistant", "content": "", "refusal": None}),
         *(event({"content": _TEXT[start:end]}) for start, end in pairwise(ends)),
@@ -76,7 +76,7 @@ class _Connection(asyncio.Protocol):
         self._delay = delay
         self._pause = pause
         self._stream = stream
-        self._received = b""
+        self._received = bytearray()
         self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,7 +88,7 @@ class _Connection(asyncio.Protocol):
         if size is None or len(self._received) < size:
             return
         answer = self._stream if _STREAMS.search(self._received) else _WHOLE
-        self._received = b""
+        self._received.clear()
         if self._delay:
             asyncio.get_running_loop().call_later(self._delay, self._send, answer)
         else:
@@ -101,20 +101,21 @@ class _Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(self._pause, self._send, pieces, number + 1)
 
 
-async def _serve(port: int, delay: float, pause: float) -> None:
+async def _serve(port: int, delay: float, pause: float, pieces: int) -> None:
     loop = asyncio.get_running_loop()
-    stream = _stream() if pause else [b"".join(_stream())]
-    server = await loop.create_server(lambda: _Connection(delay, pause, stream), "127.0.0.1", port, backlog=1024)
+    stream = _stream(pieces) if pause else [b"".join(_stream(pieces))]
+    server = await loop.create_server(lambda: _Connection(delay, pause, stream), "127.0.0.1", port, backlog=8192)
     await server.serve_forever()
 
 
 @click.command()
 @click.option("--port", envvar="PORT", required=True, type=int)
-@click.option("--delay-ms", default=0.0, help="Wait before each answer.")
-@click.option("--chunk-delay-ms", default=0.0, help="Wait between the events of a stream.")
-def main(port: int, delay_ms: float, chunk_delay_ms: float) -> None:
+@click.option("--delay", default=0.0, help="Seconds to wait before each answer.")
+@click.option("--chunk-delay", default=0.0, help="And between the events of a stream.")
+@click.option("--pieces", default=PIECES, type=click.IntRange(1), help="Of a stream's text.")
+def main(port: int, delay: float, chunk_delay: float, pieces: int) -> None:
     """Answer on 127.0.0.1 until a signal ends it."""
-    asyncio.run(_serve(port, delay_ms / 1000, chunk_delay_ms / 1000))
+    asyncio.run(_serve(port, delay, chunk_delay, pieces))
 
 
 if __name__ == "__main__":

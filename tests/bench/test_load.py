@@ -6,21 +6,27 @@ import itertools
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench.load import NUMBER, drive, requests
+from bench import wrk
+from bench.load import NUMBER, Call, Figures, drive
 from tests.fakes.upstream import Received, Upstream, answers, completion, response, sends
 
 STREAM = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n"
 DONE = b"f\r\n\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
+def call(upstream: Upstream) -> Call:
+    return Call(f"{upstream.base_url}/x", {"a": "b"}, f'{{"n": "{NUMBER}"}}')
+
+
 def calls(upstream: Upstream) -> Iterator[bytes]:
-    return requests(f"{upstream.base_url}/x", {"a": "b"}, f'{{"n": "{NUMBER}"}}')
+    return call(upstream).requests()
 
 
 def test_every_call_is_another_one_and_is_counted_once(upstream: Upstream) -> None:
@@ -29,6 +35,7 @@ def test_every_call_is_another_one_and_is_counted_once(upstream: Upstream) -> No
     assert len(sent) == len(set(sent)) == len(outcome.latencies) == outcome.marked > 3
     assert (outcome.errors, upstream.connections) == ({}, 3)
     assert upstream.received[0].headers["a"] == "b"
+    assert set(outcome.sizes) == {len(next(calls(upstream)))}
 
 
 def test_a_response_in_pieces_is_one_response(upstream: Upstream) -> None:
@@ -72,7 +79,7 @@ def test_the_time_of_the_first_byte_is_taken_before_the_rest_has_come(
         connection.sendall(DONE)
         return True
 
-    monkeypatch.setattr("bench.load.time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr("bench.load.time", SimpleNamespace(perf_counter=clock, time_ns=time.time_ns))
     upstream.script = stream
     outcome = drive(upstream.base_url, calls(upstream), 1, 0, streams=True)
     assert (outcome.first_bytes, outcome.latencies) == ([1], [2])
@@ -91,7 +98,12 @@ def test_a_stream_without_its_end_is_an_error(raw: bytes, upstream: Upstream) ->
     upstream.script = sends(raw)
     outcome = drive(upstream.base_url, calls(upstream), 1, 0, streams=True)
     assert (outcome.latencies, outcome.first_bytes) == ([], [])
-    assert outcome.errors == {"no stream that ends with data: [DONE]": 1}
+    assert outcome.errors == {"no stream that ends as it should": 1}
+
+
+def test_a_server_that_never_sends_done_ends_its_streams_with_the_last_chunk(upstream: Upstream) -> None:
+    upstream.script = sends(STREAM + b"0\r\n\r\n")
+    assert len(drive(upstream.base_url, calls(upstream), 1, 0, streams=True, done=False).latencies) == 1
 
 
 @pytest.mark.parametrize(
@@ -109,3 +121,25 @@ def test_a_failure_is_an_error_and_no_call(script: Any, error: str, upstream: Up
     assert outcome.latencies == []
     assert set(outcome.errors) == {error}
     assert outcome.errors.total() == len(upstream.received)
+
+
+def by_ourselves(made: Call, connections: int, seconds: float, mark: str = "") -> Figures:
+    pattern = re.compile(mark.encode()) if mark else None
+    return drive(made.url, made.requests(), connections, seconds, pattern).figures()
+
+
+@pytest.mark.parametrize("load", [by_ourselves, *([wrk.drive] if wrk.PATH else [])])
+def test_both_loads_send_every_call_once_and_wait_for_the_last_answers(load: Any, upstream: Upstream) -> None:
+    found = load(call(upstream), 3, 0.3)
+    sent = [request.json["n"] for request in upstream.received]
+    assert len(sent) == len(set(sent)) == found.calls == found.marked > 3
+    assert (found.errors, found.p50_ms > 0, 0.2 < found.seconds < 2) == ({}, True, True)
+    assert load(call(upstream), 1, 0.1, "x-gateway-cache").marked == 0
+
+
+@pytest.mark.parametrize("load", [by_ourselves, *([wrk.drive] if wrk.PATH else [])])
+def test_both_loads_count_what_is_refused(load: Any, upstream: Upstream) -> None:
+    upstream.script = answers(completion("no"), 503)
+    found = load(call(upstream), 2, 0.2)
+    assert found.calls == 0
+    assert sum(found.errors.values()) == len(upstream.received)
