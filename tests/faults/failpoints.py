@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.accounting.ledger import Ledger
-from gateway.providers import connection
+from gateway.providers import direct
 from gateway.providers.http import Reply
 from gateway.providers.openai_stream import OpenAIStream
 from gateway.stores.ledger import Database
@@ -32,7 +32,7 @@ POINTS = tuple(f"{side} {name}" for name in NAMES for side in ("before", "after"
 
 _WHERE: Sequence[tuple[str, type, str]] = (
     ("reserve", Ledger, "hold"),
-    ("dispatch", connection._Kept, "request"),
+    ("dispatch", direct._Way, "dispatch"),
     ("first_byte", OpenAIStream, "open"),
     ("first_byte", Reply, "read"),
     ("settle", Ledger, "settle"),

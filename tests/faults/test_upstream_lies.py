@@ -117,7 +117,7 @@ def test_no_header_of_a_provider_reaches_a_client(status: int, dialect: str, str
         "set-cookie": "canary=1",
         "x-accel-redirect": "/canary",
         "openai-organization": "canary",
-        "x-request-id": "up\rset-cookie: canary=1",
+        "x-request-id": "up\x0bset-cookie: canary=1",
         "location": "http://canary.test",
         "server": "canary",
     }

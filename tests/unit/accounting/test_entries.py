@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import IntegrityError
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.accounting import entries
+from gateway.accounting import entries, reports
 from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Refused, Unbounded
 from gateway.errors import InvalidField
@@ -23,6 +25,14 @@ from tests.fakes.ledgers import PRICE, SECOND, Place, claim, done, everything, l
 
 NOW = 1_795_435_200 * SECOND  # 2026-11-23T12:00:00Z
 USED = Usage(4, 2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def today() -> Iterator[None]:
+    """Limits are set on the day on which calls are made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports, "time", SimpleNamespace(time_ns=lambda: NOW))
+        yield
 
 
 def hold(database: Database, *args: Any, **facts: Any) -> Bound:
