@@ -217,8 +217,8 @@ def without_usage(block: bytes) -> bytes:
     block = block.replace(b',"usage":null', b"").replace(b', "usage": null', b"")
     kept, done = [], 0
     while (at := block.find(b'"usage"', done)) >= 0:
-        start, end = block.rfind(b"\n\n", done, at) + 2, block.find(b"\n\n", at)
-        start = max(start, done)
+        before, end = block.rfind(b"\n\n", done, at), block.find(b"\n\n", at)
+        start = before + 2 if before >= 0 else done
         kept += [block[done:start], _event_without_usage(block[start:end])]
         done = end + 2
     return b"".join([*kept, block[done:]]) if kept else block

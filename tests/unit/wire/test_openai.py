@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.model import Usage
-from gateway.wire.openai import read_usage, read_whole
+from gateway.wire.openai import read_usage, read_whole, without_usage
 from tests.fakes.upstream import completion
 
 
@@ -60,3 +60,10 @@ def test_every_vendors_usage_is_normalised_and_a_lying_one_refused(
     reported: Any, beside: bool, usage: Usage | None
 ) -> None:
     assert read_usage(reported, beside) == usage
+
+
+@pytest.mark.parametrize("around", [b"", b'data: {"choices": [{"delta": {}}]}\n\n'])
+def test_the_usage_is_taken_out_wherever_its_event_is_in_a_block(around: bytes) -> None:
+    usage = b'data: {"choices": [], "usage": {"prompt_tokens": 1}}\n\n'
+    assert without_usage(around + usage + around) == around + around
+    assert without_usage(usage + usage) == b""
