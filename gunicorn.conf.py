@@ -1,6 +1,7 @@
 """Gunicorn's settings: `gunicorn wsgi:app` reads this file by default, at start and again on SIGHUP."""
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -83,6 +84,7 @@ def pre_fork(server, worker):
 
 
 def post_fork(server, worker):
+    gc.freeze()  # to look through what the master has made would copy it
     metric_files.use(worker.slot)
 
 

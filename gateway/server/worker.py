@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -156,6 +157,7 @@ def begin(worker: Worker) -> None:
     """Have the stores kept in order beside the requests, and no more calls than can be served, if this is our
     application: each takes a connection, which is two open files, or a thread."""
     settle(worker)
+    gc.freeze()  # what is there by now stays: to look through it would hold all calls up for a tenth of a second
     extensions = getattr(worker.wsgi, "extensions", {})
     if KEEPER in extensions:
         extensions[PLACES].fit(
