@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
+from gateway.concurrency import cooperative
 from gateway.providers.connection import Reader
 
 _READ = 65_536
 _SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
+_OF_GREENLETS = memoryview(bytearray(_READ))
+_of_threads = threading.local()
 _LONGEST_LINE = 4_096  # bytes of a chunk's size, its extensions included, or of a trailer
 
 
@@ -29,7 +33,7 @@ class Body(ABC):
         self.reader = reader
         self.ended = False
         self.clean = False
-        self._buffer = memoryview(bytearray(_READ))
+        self._buffer = _buffer()
 
     @abstractmethod
     def close(self) -> None:
@@ -90,6 +94,17 @@ class Body(ABC):
                 raise ConnectionError("the connection ended within the body")
             self.ended = True
         return count
+
+
+def _buffer() -> memoryview:
+    """Where a read's bytes lie until they are looked at, which is at once: so all greenlets may have the same place,
+    and a stream that waits takes no room for what may come. A thread has one of its own."""
+    if cooperative():
+        return _OF_GREENLETS
+    found: memoryview | None = getattr(_of_threads, "buffer", None)
+    if found is None:
+        found = _of_threads.buffer = memoryview(bytearray(_READ))
+    return found
 
 
 class Chunks:
