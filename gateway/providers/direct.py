@@ -56,7 +56,7 @@ class DirectAdapter(HTTPAdapter):
         way = self._ways.get(key)
         if way is None:
             pool: Any = self.get_connection_with_tls_context(request, verify)
-            kept = next((known.kept for known in self._ways.values() if known.pool is pool), deque())
+            kept = next((known.kept for known in list(self._ways.values()) if known.pool is pool), deque())
             way = self._ways[key] = _Way(request, pool, kept, self._most_kept)
         connection = way.take() or way.connect(timeout.connect_timeout)
         body = way.ask(connection, request)

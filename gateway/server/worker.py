@@ -10,7 +10,6 @@ import socket
 import ssl
 import sys
 import time
-import uuid
 from typing import Any
 
 import orjson
@@ -28,6 +27,7 @@ from gateway.app import BOARD, COUNTERS, DIRECTORY, KEEPER, LEDGER, PLACES
 from gateway.concurrency import accept_in_turn, every
 from gateway.errors import GatewayError, HeadersTooLarge, InvalidHttp, UnsupportedExpectation, UriTooLong
 from gateway.errors import UnsupportedTransferCoding as UnsupportedCoding
+from gateway.model import new_id
 from gateway.server.request import Parser, create
 from gateway.telemetry.logs import log_cut_requests, log_request
 from gateway.telemetry.record import RequestRecord
@@ -72,7 +72,7 @@ class OurWorker(Worker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer what Gunicorn could not parse, or what escaped from the application, as any other error."""
         error = next((ours for theirs, ours in _ERRORS if isinstance(exc, theirs)), GatewayError)()
-        record = RequestRecord(uuid.uuid4().hex, getattr(req, "method", None) or "-", getattr(req, "path", None) or "-")
+        record = RequestRecord(new_id(), getattr(req, "method", None) or "-", getattr(req, "path", None) or "-")
         record.status, record.error_code = error.status, error.code
         record.client_address = addr[0] if isinstance(addr, tuple) else None
         if error.status == GatewayError.status:

@@ -76,7 +76,7 @@ class GroupCommit:
         """Have an operation committed.
 
         Args:
-            operation: what to do in a transaction; it runs beside the event loop.
+            operation: what to do in a transaction; it may run beside the event loop.
             undo: what to do where it is committed after its caller has given up, or may be and nobody knows. Without
                 one the operation is owed: it is tried until it is committed, whether or not its caller still waits.
             patience: seconds that this caller waits.

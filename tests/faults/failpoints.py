@@ -2,7 +2,7 @@
 
 `dispatch` is the request's way to the provider: after it, all of it is sent and nothing read. `first_byte` is the wait
 for a stream's first event, or for a whole answer. Before `commit`, everything is written in the transaction and nothing
-committed; after it, it is committed and nobody knows. Commits happen in native threads, which is no matter to SIGKILL.
+committed; after it, it is committed and nobody knows. Some commits happen in native threads, which is no matter to SIGKILL.
 """
 
 from __future__ import annotations

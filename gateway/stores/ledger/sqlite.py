@@ -1,7 +1,7 @@
 """The ledger in SQLite: one file for all workers of a host, whole after any of them is killed.
 
 Only one process writes at a time, behind a lock of our own: SQLite's own wait polls, and starves some (measured:
-seconds). Nothing here touches what gevent patches, since it runs in native threads.
+seconds). Nothing here touches what gevent patches, since it runs in native threads too.
 """
 
 from __future__ import annotations
