@@ -95,7 +95,7 @@ def create_app(settings: Settings) -> Flask:
         state=state.counters,
     )
     limiter = Limiter(counters, directory.limits, tell_overrun)
-    holds = Holds(limiter, ledger, settings.help_url, metrics.limit_refused, settings.overload.limit_wait_seconds)
+    holds = Holds(limiter, settings.help_url, metrics.limit_refused, settings.overload.limit_wait_seconds)
     costs = Costs(settings, catalogue, metrics.unpriced)
     caps = {name: model.max_output_tokens for name, model in settings.models.items() if model.max_output_tokens}
     providers = registry.build(settings.providers, counter.count, counter.count_prompt)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from gateway.accounting import sums
 from gateway.model import LARGEST
 from gateway.policy.book import LimitBook, update
 from gateway.policy.limits import SLIDING, Limit
@@ -59,7 +59,8 @@ def hold_of(tx: Transaction, limit: Limit, instance: str, now_ns: int, found: in
     """Hold more of a balance, which is made where `balance` found none; its id."""
     if found is None:
         return add(tx, limit, instance, limit.bucket(now_ns), 0, amount)
-    tx.run("hold_more", balance=found, more_held=amount)
+    if amount:
+        tx.run("hold_more", balance=found, more_held=amount)
     return found
 
 
@@ -101,14 +102,15 @@ def _sums(rows: list[tuple[Any, ...]]) -> tuple[int, int]:
 def _begin(tx: Transaction, limit: Limit, only: str | None, now_ns: int) -> None:
     """Begin the balances of a calendar period that are not there: all of them, or that of one instance."""
     start, end = limit.bucket(now_ns), limit.resets(now_ns)
+    sums.write(tx)
     spent, flying = _spent_between(tx, limit, only, start, end), _in_flight(tx, limit, only, start, end)
     instances = {"", *spent, *(instance for instance, _, _ in flying)} if only is None else {only}
     for instance in instances:
         if _rows(tx, limit, instance, now_ns):
             continue
         held = [(row, amount) for whose, row, amount in flying if whose == instance]
-        sums = spent[instance], sum(amount for _, amount in held)
-        begun = add(tx, limit, instance, start, *(min(LARGEST, each) for each in sums))
+        begins = spent[instance], sum(amount for _, amount in held)
+        begun = add(tx, limit, instance, start, *(min(LARGEST, each) for each in begins))
         for row, amount in held:
             moves = [*orjson.loads(row[9]), (begun, limit.unit, amount)]
             tx.run("set_moves", call=row[0], number=row[1], new_moves=orjson.dumps(moves).decode())
@@ -116,7 +118,7 @@ def _begin(tx: Transaction, limit: Limit, only: str | None, now_ns: int) -> None
 
 def _spent_between(tx: Transaction, limit: Limit, only: str | None, start: int, end: int | None) -> Counter[str]:
     """What has been spent in a period, by instance."""
-    since, until = (_BEGIN_OF_TIME, _END_OF_TIME) if end is None else (_day(start), _day(end))
+    since, until = (_BEGIN_OF_TIME, _END_OF_TIME) if end is None else (sums.day(start), sums.day(end))
     each = limit.subject.each_of
     rows: Iterable[tuple[Any, ...]]
     if only is not None and each is not None:
@@ -124,15 +126,11 @@ def _spent_between(tx: Transaction, limit: Limit, only: str | None, start: int, 
     else:
         rows = tx.run("spent_between", since=since, until=until)
     spent: Counter[str] = Counter()
-    for tenant, key_id, user_id, names, *sums in rows:
+    for tenant, key_id, user_id, names, *taken in rows:
         instance = limit.subject.instance(Payer(tenant, key_id, user_id, names.split(" ")))
         if instance is not None:
-            spent[instance] += counted(limit.unit, *map(int, sums))
+            spent[instance] += counted(limit.unit, *map(int, taken))
     return spent
-
-
-def _day(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
 
 def _in_flight(

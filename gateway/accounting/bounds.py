@@ -56,6 +56,7 @@ class Bound:
         flaw: why this is no true bound, to be raised where one is needed; None where it is one.
         strict: a hard limit bears on the call.
         rates: how the limits stand that it is held of.
+        scarce: one of them has no room for many more such calls.
     """
 
     prompt_tokens: int
@@ -65,6 +66,7 @@ class Bound:
     flaw: InvalidField | None = None
     strict: bool = False
     rates: tuple[Rate, ...] = ()
+    scarce: bool = False
 
     @property
     def tokens(self) -> int:
@@ -88,11 +90,10 @@ class Bound:
         written = min(usage.cache_write_tokens, prompt - cached)
         return Usage(prompt, completion, cached, written, min(usage.reasoning_tokens, completion), usage.source)
 
-    def standing(self, rates: Iterable[Rate]) -> Bound:
+    def standing(self, rates: Iterable[Rate], scarce: bool) -> Bound:
         """The same with how the limits stand that it is held of."""
-        return Bound(
-            self.prompt_tokens, self.completion_tokens, self.price, self.cap, self.flaw, self.strict, tuple(rates)
-        )
+        known = (self.prompt_tokens, self.completion_tokens, self.price, self.cap, self.flaw, self.strict)
+        return Bound(*known, tuple(rates), scarce)
 
 
 class Bounds:

@@ -7,13 +7,13 @@ a limit's value is what is spent, held and left.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from gateway.accounting import sums
 from gateway.accounting.balances import balance, counted, has_room, hold_of, limits
 from gateway.accounting.bounds import Bound
 from gateway.errors import CutOff, InvalidField
@@ -24,6 +24,9 @@ from gateway.policy.subjects import Payer
 from gateway.stores.ledger import Refusal, Transaction
 
 _NANOSECONDS = 1_000_000_000
+_SCARCE = 64  # a limit that has no room for so many more such calls is told at once what one has not taken
+
+Move = tuple[int, str, int]  # what is held of a balance: its id, the limit's unit, how much
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,46 +94,23 @@ def hold(tx: Transaction, claim: Claim, now_ns: int) -> Bound:
         Refused: a limit has no room for it; of several, the one that will refuse for longest.
         Unbounded: a hard limit bears on it, and it has no bound or no price.
     """
-    bearing = limits(tx).bearing(claim.payer)
-    bound = claim.capped if _is_strict(bearing, claim) else claim.asked
-    moves, refused, rates = [], [], []
-    for limit, instance in bearing:
-        asks_another = limit.unit == "requests" and limit.subject.names_a_fallback(claim.payer)
-        requests = 1 if asks_another else claim.requests
-        amount = counted(limit.unit, requests, bound.tokens, bound.nano)
-        if limit.mode == "firm":
-            amount = min(amount, _learnt(tx, claim, limit.unit, amount))
-        spent, held, found = balance(tx, limit, instance, now_ns)
-        if limit.mode != "soft" and amount and spent + held + amount > limit.value:
-            resets = has_room(tx, limit, instance, amount, now_ns)
-            refused.append(Shortage(limit, instance, spent, held, amount, resets))
-        moves.append((limit, instance, found, amount))
-        if limit.headed:
-            rates.append(_rate(limit, spent + held, amount, now_ns))
-    if refused:
-        raise Refused(max(refused, key=_lasting))
-    if tx.run("settled", call=claim.call_id, number=claim.attempt):  # its hold could never be settled
-        raise LookupError(f"call {claim.call_id}, attempt {claim.attempt}: it is settled already")
-    noted = [
-        (hold_of(tx, limit, instance, now_ns, found, amount), limit.unit, amount)
-        for limit, instance, found, amount in moves
-    ]
+    bound, moves = _admit(tx, claim, now_ns)
     tx.run(
         "add_hold",
         call_id=claim.call_id,
         attempt=claim.attempt,
         owner=claim.owner,
         held_ms=now_ns // 1_000_000,
-        held_nano=max((amount for limit, _, _, amount in moves if limit.unit == "usd"), default=bound.nano or 0),
+        held_nano=max((amount for _, unit, amount in moves if unit == "usd"), default=bound.nano or 0),
         prompt_tokens=bound.prompt_tokens,
         completion_tokens=bound.completion_tokens,
         bound_nano=bound.nano,
         facts=orjson.dumps(dict(claim.facts)).decode(),
-        moves=orjson.dumps(noted).decode(),
+        moves=orjson.dumps(moves).decode(),
         tenant=claim.payer.tenant,
         user_id=claim.payer.user_id,
     )
-    return bound.standing(rates) if rates else bound
+    return bound
 
 
 def settle(
@@ -150,7 +130,22 @@ def settle(
         if not tx.run("settled", call=call_id, number=attempt):
             raise LookupError(f"call {call_id}, attempt {attempt}: there is no such hold")
         return []
-    return _settle(tx, held[0], now_ns, usage, cost, ending)
+    return _settle(tx, _Held.of(held[0]), now_ns, usage, cost, ending)
+
+
+def give(tx: Transaction, claim: Claim, now_ns: int, usage: Usage, ending: Mapping[str, Any]) -> Bound:
+    """Write down an answer that was not bought: hold what it counts, and settle it at once.
+
+    Returns:
+        What was held, with how the limits stand.
+
+    Raises:
+        Refused, Unbounded: as `hold`.
+    """
+    bound, moves = _admit(tx, claim, now_ns)
+    held = _Held(claim.call_id, claim.attempt, now_ns // 1_000_000, claim.facts, moves)
+    _settle(tx, held, now_ns, usage, 0, ending)
+    return bound
 
 
 def expire(tx: Transaction, owner: str, now_ns: int) -> int:
@@ -158,18 +153,62 @@ def expire(tx: Transaction, owner: str, now_ns: int) -> int:
     held = tx.run("drop_holds_of", whose=owner)
     for row in held:
         bound = Usage(row[5], row[6], source="bound")
-        _settle(tx, row, now_ns, bound, row[7], {"error_code": CutOff.code})
+        _settle(tx, _Held.of(row), now_ns, bound, row[7], {"error_code": CutOff.code})
     return len(held)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a settlement needs to know of a hold."""
+
+    call_id: str
+    attempt: int
+    held_ms: int
+    facts: Mapping[str, Any]
+    moves: Sequence[Move]
+
+    @classmethod
+    def of(cls, row: tuple[Any, ...]) -> _Held:
+        return cls(row[0], row[1], row[3], orjson.loads(row[8]), orjson.loads(row[9]))
+
+
+def _admit(tx: Transaction, claim: Claim, now_ns: int) -> tuple[Bound, list[Move]]:
+    """Move the balances of the limits that bear on a call, or none of them. Raises as `hold` does."""
+    bearing = limits(tx).bearing(claim.payer)
+    bound = claim.capped if _is_strict(bearing, claim) else claim.asked
+    moves, refused, rates, scarce = [], [], [], False
+    for limit, instance in bearing:
+        asks_another = limit.unit == "requests" and limit.subject.names_a_fallback(claim.payer)
+        requests = 1 if asks_another else claim.requests
+        amount = counted(limit.unit, requests, bound.tokens, bound.nano)
+        if limit.mode == "firm":
+            amount = min(amount, _learnt(tx, claim, limit.unit, amount))
+        spent, held, found = balance(tx, limit, instance, now_ns)
+        if limit.mode != "soft" and amount:
+            if spent + held + amount > limit.value:
+                resets = has_room(tx, limit, instance, amount, now_ns)
+                refused.append(Shortage(limit, instance, spent, held, amount, resets))
+            scarce = scarce or spent + held + _SCARCE * amount > limit.value
+        moves.append((limit, instance, found, amount))
+        if limit.headed:
+            rates.append(_rate(limit, spent + held, amount, now_ns))
+    if refused:
+        raise Refused(max(refused, key=_lasting))
+    if tx.run("settled", call=claim.call_id, number=claim.attempt):  # its hold could never be settled
+        raise LookupError(f"call {claim.call_id}, attempt {claim.attempt}: it is settled already")
+    noted = [
+        (hold_of(tx, limit, instance, now_ns, found, amount), limit.unit, amount)
+        for limit, instance, found, amount in moves
+    ]
+    return bound.standing(rates, scarce) if rates or scarce else bound, noted
+
+
 def _settle(
-    tx: Transaction, row: tuple[Any, ...], now_ns: int, usage: Usage, cost: int | None, ending: Mapping[str, Any]
+    tx: Transaction, held: _Held, now_ns: int, usage: Usage, cost: int | None, ending: Mapping[str, Any]
 ) -> list[Overrun]:
-    call_id, attempt, _, held_ms = row[:4]
-    facts, moves = orjson.loads(row[8]), orjson.loads(row[9])
-    requests, tokens = (1 if attempt <= 1 else 0), usage.prompt_tokens + usage.completion_tokens
+    facts, tokens = held.facts, usage.prompt_tokens + usage.completion_tokens
     overruns = []
-    for moved, unit, amount in moves:
+    for moved, unit, amount in held.moves:
         spends = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
         more = amount if unit == "requests" else spends
         for limit_id, instance, _, spent in tx.run("move", balance=moved, more_spent=more, less_held=amount):
@@ -182,32 +221,22 @@ def _settle(
         **facts,
         **ending,
         **taken,
-        "held_ms": held_ms,
+        "held_ms": held.held_ms,
         "settled_ms": now_ns // 1_000_000,
-        "call_id": call_id,
-        "attempt": attempt,
+        "call_id": held.call_id,
+        "attempt": held.attempt,
         "cost_nano": cost,
         "usage_source": usage.source,
     }
     tx.run("add_usage", **entry)
-    sums = {
-        **(_NO_TOKENS if usage.source == "cache" else taken),
-        "cost_nano": cost or 0,
-        "requests": requests,
-        "attempts": 1,
-        "errors": 1 if entry["error_code"] else 0,
-        "tenant": facts["tenant"],
-        "model": facts["model"],
-        "provider": facts["provider"],
-    }
-    tx.run("add_total", **sums)
-    day = datetime.fromtimestamp(held_ms / 1000, UTC).date().isoformat()
-    tx.run("add_day", **sums, day=day, key_id=facts["key_id"], user_id=facts["user_id"], names=facts["names"])
+    requests, errors = (1 if held.attempt <= 1 else 0), (1 if entry["error_code"] else 0)
+    bought = _NO_TOKENS if usage.source == "cache" else tuple(taken.values())
+    sums.count(tx, facts, held.held_ms, (requests, 1, errors, *bought, cost or 0))
     return overruns
 
 
 _TOKENS = ("prompt_tokens", "cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens")
-_NO_TOKENS = dict.fromkeys(_TOKENS, 0)
+_NO_TOKENS = (0,) * len(_TOKENS)
 _NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(
         (

@@ -22,7 +22,7 @@ from gateway.model import Usage
 from gateway.policy.refusals import refusal
 from gateway.stores import StoreError
 from gateway.stores.group_commit import GroupCommit
-from gateway.stores.ledger import Database, Operation, Transaction
+from gateway.stores.ledger import Database, Operation, Outcome, Transaction
 from gateway.stores.ledger.owners import Owners
 
 T = TypeVar("T")
@@ -113,10 +113,59 @@ class Ledger:
             LedgerUnavailable: it is not written down yet; it will be as soon as that is possible.
         """
         overruns: list[Overrun] = self._submit(
-            lambda tx: entries.settle(tx, call_id, attempt, self._clock(), usage, cost, ending),
-            patience=_PATIENCE_TO_SETTLE,
+            self._settlement(call_id, attempt, usage, cost, ending), patience=_PATIENCE_TO_SETTLE
         )
         return overruns
+
+    def settle_later(
+        self,
+        call_id: str,
+        attempt: int,
+        usage: Usage,
+        cost: int | None,
+        ending: Mapping[str, Any],
+        told: Callable[[list[Overrun], LedgerUnavailable | None], None],
+    ) -> None:
+        """Write down what an attempt took within milliseconds, and do not wait for it. It stays held until then.
+
+        Args:
+            told: is told the limits that this went past; or that it is owed, as the ledger cannot be written.
+        """
+        self.open()
+
+        def tell(outcome: Outcome) -> None:
+            if isinstance(outcome.error, StoreError):
+                told([], self._unavailable(outcome.error))
+            elif outcome.error:
+                log.error("call %s, attempt %d: it is not settled", call_id, attempt, exc_info=outcome.error)
+            else:
+                told(outcome.result, None)
+
+        self._commit.post(self._settlement(call_id, attempt, usage, cost, ending), tell)
+
+    def give(self, claim: Claim, usage: Usage, ending: Mapping[str, Any]) -> Bound:
+        """Write down an answer that was not bought, where the limits have room for it.
+
+        Args:
+            claim: what it asks for.
+            usage: what it took when it was bought.
+            ending: what else its row says, by column.
+
+        Returns:
+            What was held, with how the limits stand.
+
+        Raises:
+            InsufficientQuota, BudgetHeld: a limit has no room for it.
+            LedgerUnavailable: nothing can be written down.
+        """
+        self.open()
+        try:
+            bound: Bound = self._submit(
+                lambda tx: entries.give(tx, claim.of(self._owner), self._clock(), usage, ending), _nothing
+            )
+        except Refused as refused:
+            raise refusal(refused.shortage, self._help_url) from None
+        return bound
 
     def expire(self) -> int:
         """Settle at their bounds the calls of workers that are no more; how many that were.
@@ -201,7 +250,15 @@ class Ledger:
         try:
             return self._commit.submit(operation, undo, patience)
         except StoreError as error:
-            if not self._complained:
-                log.error("the ledger cannot be written, and calls are refused until it can: %s", error)
-                self._complained = True
-            raise LedgerUnavailable(detail=str(error)) from error
+            raise self._unavailable(error) from error
+
+    def _settlement(
+        self, call_id: str, attempt: int, usage: Usage, cost: int | None, ending: Mapping[str, Any]
+    ) -> Operation:
+        return lambda tx: entries.settle(tx, call_id, attempt, self._clock(), usage, cost, ending)
+
+    def _unavailable(self, error: StoreError) -> LedgerUnavailable:
+        if not self._complained:
+            log.error("the ledger cannot be written, and calls are refused until it can: %s", error)
+            self._complained = True
+        return LedgerUnavailable(detail=str(error))

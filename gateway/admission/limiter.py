@@ -100,7 +100,7 @@ class Limiter:
         """The limits that bear on a call. Raises LedgerUnavailable."""
         return self._limits().bearing(payer)
 
-    def admit(self, payer: Payer, bearing: Bearing, target: str, requests: int, tokens: int) -> Admission:
+    def admit(self, payer: Payer, bearing: Bearing, target: str, requests: int, tokens: int, flies: bool) -> Admission:
         """Take a call's share of every limit.
 
         Args:
@@ -108,6 +108,7 @@ class Limiter:
             target: who is called.
             requests: what it counts as.
             tokens: the most that it can take.
+            flies: it will be in flight; an answer that is not bought never is.
 
         Raises:
             NoRoom: nothing was taken.
@@ -117,7 +118,7 @@ class Limiter:
             return Admission(kind)
         demands = []
         for limit, instance in bearing:
-            amount = self._amount(limit, payer, kind, requests, tokens)
+            amount = self._amount(limit, payer, kind, requests, tokens, flies)
             most = None if limit.mode == "soft" else limit.value
             demands.append(Demand(limit.counter(instance), limit.seconds, most, amount))
         verdict = self._counters.take(demands)
@@ -146,7 +147,8 @@ class Limiter:
             is_firm = is_firm or share.limit.mode == "firm"
         if is_firm and tokens:  # failures and the cache teach nothing
             self._learn(admission.kind, tokens)
-        self._counters.correct(corrections)
+        if corrections:
+            self._counters.correct(corrections)
 
     def undo(self, admission: Admission) -> None:
         """Give everything back, of a call that was not made."""
@@ -154,9 +156,11 @@ class Limiter:
             [share.correction(share.demand.amount) for share in admission.shares if share.demand.amount]
         )
 
-    def _amount(self, limit: Limit, payer: Payer, kind: tuple[str, str], requests: int, tokens: int) -> int:
+    def _amount(
+        self, limit: Limit, payer: Payer, kind: tuple[str, str], requests: int, tokens: int, flies: bool
+    ) -> int:
         if limit.unit == CONCURRENCY:
-            return 1
+            return int(flies)
         if limit.unit == "requests":
             return 1 if limit.subject.names_a_fallback(payer) else requests
         learnt = typical(self._lately.get(kind, ())) if limit.mode == "firm" else None

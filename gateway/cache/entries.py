@@ -4,6 +4,7 @@ strictly as if a stranger had written it."""
 from __future__ import annotations
 
 from dataclasses import astuple, replace
+from functools import lru_cache
 
 import orjson
 
@@ -12,6 +13,7 @@ from gateway.wire.openai import read_whole
 
 _TYPES = (str, str, list, str, str)
 _TOKENS = 5
+_SMALL, _MOST_KNOWN = 16_384, 256  # bytes and entries that a process has read: some 10 MB at most
 
 # Answers that ended by themselves; one that a filter cut, or that ended nobody knows why, is not given twice.
 _WHOLE = frozenset({"stop", "length", "tool_calls", "function_call"})
@@ -47,6 +49,16 @@ def decode(key: str, entry: bytes) -> Answer:
     Raises:
         Corrupt: these are not the bytes of an answer under this key.
     """
+    return _known(key, entry) if len(entry) <= _SMALL else _read(key, entry)
+
+
+@lru_cache(_MOST_KNOWN)
+def _known(key: str, entry: bytes) -> Answer:
+    """The same, read once: what is asked for again and again stays as it is."""
+    return _read(key, entry)
+
+
+def _read(key: str, entry: bytes) -> Answer:
     head, _, body = entry.partition(b"\n")
     try:
         parts = orjson.loads(head)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.accounting.bounds import Bound, Bounds
 from gateway.accounting.costs import Costs
-from gateway.accounting.entries import Claim
+from gateway.accounting.entries import Claim, Overrun
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.prices import FREE, written
 from gateway.accounting.tokens import TokenCounter
@@ -23,6 +23,7 @@ from gateway.services.exchange import Exchange
 from gateway.services.holds import Hold, Holds
 from gateway.telemetry.logs import log_overrun, log_suspect_usage, log_unsettled
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.record import RequestRecord
 from gateway.wire.openai import prompt
 
 _NOTHING = Bound(0, 0, FREE)
@@ -88,7 +89,11 @@ class Books:
         price = self.costs.price(target, entry.candidate.alias)
         asked, capped = self.bounds.of(request, target, entry.candidate.alias, price)
         claim = self._claim(exchange, entry, asked, capped)
-        entry.held = self.holds.take(exchange, claim, lambda: self.bounds.exactly(capped, request, target), aside)
+
+        def exactly() -> Bound | None:
+            return self.bounds.exactly(capped, request, target)
+
+        entry.held = self.holds.take(exchange, claim, lambda held: self.ledger.hold(held, exactly), exactly, aside)
 
     def settle(self, exchange: Exchange, entry: Entry, completion: Completion, error: GatewayError | None) -> Answer:
         """Write down an answer, or as much as came of it; the answer with its price."""
@@ -104,7 +109,7 @@ class Books:
         if price is None:
             self.costs.tell_unpriced(target)
         self.note(exchange, answer)
-        self._write(exchange, entry, allowed, answer.cost_nano, error, usage_suspect=suspect)
+        self._write(exchange, entry, allowed, answer.cost_nano, error, suspect)
         return answer
 
     def lose(
@@ -131,17 +136,23 @@ class Books:
         """
         entry = Entry(call_id, 0, candidate)
         price = self.costs.price(kept.target, candidate.alias)
-        entry.held = self.holds.take(exchange, self._claim(exchange, entry, _NOTHING, _NOTHING))
-        self.note(exchange, kept)
         saved = price.cost(replace(kept.usage, source="provider")) if price else None
-        self._write(exchange, entry, kept.usage, 0, None, cached=True, saved_nano=saved)
+        bought = {"finish_reason": _finish(kept), "upstream_request_id": kept.completion.upstream_request_id}
+
+        def give(claim: Claim) -> Bound:
+            ending = {**_ending(exchange.record, None), **bought, "cached": True, "saved_nano": saved}
+            return self.ledger.give(claim, kept.usage, ending)
+
+        held = self.holds.take(exchange, self._claim(exchange, entry, _NOTHING, _NOTHING), give)
+        self.note(exchange, kept)
+        self.holds.release(exchange.record, held, 0)
 
     def note(self, exchange: Exchange, answer: Answer) -> None:
         """Record what came of a request."""
         record, completion, target = exchange.record, answer.completion, answer.target
         record.model, record.provider, record.cached = target.model, target.provider, answer.cached
         record.usage, record.cost_nano = answer.usage, answer.cost_nano
-        record.finish_reason = next(iter(completion.finish_reasons), None)
+        record.finish_reason = _finish(answer)
         record.upstream_request_id = completion.upstream_request_id
         if self.keep_prompts:
             record.prompt = "\n".join(prompt(exchange.request)[0])
@@ -190,30 +201,46 @@ class Books:
         usage: Usage,
         cost: int | None,
         error: GatewayError | None,
-        **more: Any,
+        suspect: bool = False,
     ) -> None:
+        """Settle: at once where the next call may need what this one leaves, else behind the answer."""
         record = exchange.record
-        ending = {
-            "status": error.status if error else 200,
-            "duration_ms": record.duration_ms,
-            "overhead_ms": record.overhead_ms,
-            "ttft_ms": record.ttft_ms,
-            "finish_reason": record.finish_reason,
-            "upstream_request_id": record.upstream_request_id,
-            "error_code": error.code if error else None,
-            **more,
-        }
+        settlement = entry.call_id, entry.number, usage, cost, _ending(record, error) | {"usage_suspect": suspect}
+
+        def told(overruns: Iterable[Overrun], failure: LedgerUnavailable | None = None) -> None:
+            if failure:
+                log_unsettled(record, failure.detail)  # it is owed, and will be
+            for overrun in overruns:
+                tell_overrun(overrun.limit, overrun.instance, overrun.spent)
+
         try:
-            overruns = self.ledger.settle(entry.call_id, entry.number, usage, cost, ending)
+            if entry.bound.scarce:
+                told(self.ledger.settle(*settlement))
+            else:
+                self.ledger.settle_later(*settlement, told)
         except LedgerUnavailable as failure:
-            log_unsettled(record, failure.detail)  # it is owed, and will be
-            return
+            told([], failure)
         finally:
-            taken = 0 if usage.source == "cache" else usage.prompt_tokens + usage.completion_tokens
-            self.holds.release(record, entry.held, taken)
+            self.holds.release(record, entry.held, usage.prompt_tokens + usage.completion_tokens)
             entry.held = Hold(entry.bound, _NOT_ADMITTED)  # once, whatever fails after it
-        for overrun in overruns:
-            tell_overrun(overrun.limit, overrun.instance, overrun.spent)
+
+
+def _ending(record: RequestRecord, error: GatewayError | None) -> dict[str, Any]:
+    """What a row says of how its call ended, by column."""
+    return {
+        "status": error.status if error else 200,
+        "duration_ms": record.duration_ms,
+        "overhead_ms": record.overhead_ms,
+        "ttft_ms": record.ttft_ms,
+        "finish_reason": record.finish_reason,
+        "upstream_request_id": record.upstream_request_id,
+        "error_code": error.code if error else None,
+    }
+
+
+def _finish(answer: Answer) -> str | None:
+    """Why the first of its choices ended, in the provider's word."""
+    return next(iter(answer.completion.finish_reasons), None)
 
 
 def tell_overrun(limit: Limit, instance: str, spent: int) -> None:

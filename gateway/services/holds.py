@@ -12,7 +12,6 @@ from typing import Any
 
 from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Claim
-from gateway.accounting.ledger import Ledger
 from gateway.admission.limiter import Admission, Bearing, Limiter, NoRoom
 from gateway.concurrency import HungUp, wait
 from gateway.errors import BudgetHeld, ClientLeft, GatewayError
@@ -40,14 +39,12 @@ class Holds:
 
     Attributes:
         limiter: per second to hour, and in flight.
-        ledger: per day and longer, and money.
         help_url: where users are sent whose limit is spent, or None.
         refused: is told of each refusal by a limit: the tenant, the unit and the period.
         wait_seconds: how long a request may wait for limits to have room, in all its attempts together.
     """
 
     limiter: Limiter
-    ledger: Ledger
     help_url: str | None
     refused: Callable[[str, str, str], None]
     wait_seconds: float = 0
@@ -56,6 +53,7 @@ class Holds:
         self,
         exchange: Exchange,
         claim: Claim,
+        write: Callable[[Claim], Bound],
         exactly: Callable[[], Bound | None] = lambda: None,
         aside: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> Hold:
@@ -64,6 +62,7 @@ class Holds:
         Args:
             exchange: the request; its record is told how the limits stand.
             claim: what it asks for.
+            write: holds it in the ledger; raises as this does.
             exactly: a tighter bound under a hard limit, asked for only where it matters; None where there is none.
             aside: a block in which it waits, and others may have what else it has.
 
@@ -75,7 +74,7 @@ class Holds:
         """
         while True:
             try:
-                return self._take(exchange.record, claim, exactly)
+                return self._take(exchange.record, claim, write, exactly)
             except NoRoom as refused:
                 exchange.record.rates = refused.rates
                 error, wait_for = refusal(refused.shortage, self.help_url), refused.wait
@@ -108,10 +107,16 @@ class Holds:
             record.waited_seconds += waited
         return True
 
-    def _take(self, record: RequestRecord, claim: Claim, exactly: Callable[[], Bound | None]) -> Hold:
+    def _take(
+        self,
+        record: RequestRecord,
+        claim: Claim,
+        write: Callable[[Claim], Bound],
+        exactly: Callable[[], Bound | None],
+    ) -> Hold:
         claim, admission = self._admitted(claim, exactly)
         try:
-            bound = self.ledger.hold(claim, exactly)
+            bound = write(claim)
         except BaseException:
             self.limiter.undo(admission)
             raise
@@ -143,7 +148,8 @@ class Holds:
 
     def _admit(self, bearing: Bearing, claim: Claim) -> Admission:
         target = f"{claim.facts['provider']}/{claim.facts['model']}"
-        return self.limiter.admit(claim.payer, bearing, target, claim.requests, claim.asked.tokens)
+        flies = claim.attempt > 0
+        return self.limiter.admit(claim.payer, bearing, target, claim.requests, claim.asked.tokens, flies)
 
     def _count(self, record: RequestRecord, payer: Payer, limit: Mapping[str, Any]) -> None:
         record.limit = f"{limit['subject']} {limit['unit']}" + (f"/{limit['period']}" if limit["period"] else "")

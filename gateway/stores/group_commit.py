@@ -1,7 +1,8 @@
 """Group commit: one writer takes all that waits into one transaction and answers each.
 
-A transaction of a local file takes tens of microseconds, and to have another thread do it as many again: so it is done
-where the event loop is, but beside it where it would have to wait, or the disk is slow.
+What nobody waits for waits for company: most of it shares a transaction with what comes next. A transaction of a local
+file takes tens of microseconds, and to have another thread do it as many again: so it is done where the event loop is,
+but beside it where it would have to wait, or the disk is slow.
 """
 
 from __future__ import annotations
@@ -11,29 +12,31 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from gateway.concurrency import Event, Lane, event
+from gateway.concurrency import Lane, event
 from gateway.stores import StoreError
 from gateway.stores.ledger import Database, InDoubt, Operation, Outcome
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
-_MOST = 512  # operations of one transaction, so that other processes get their turn
+_MOST = 512  # operations of one transaction that are waited for, and others, so that other processes get their turn
+_LINGER = 0.005  # seconds that what nobody waits for waits for others
 _SLOW = 0.05  # seconds of a transaction after which the next ones are not to stop the event loop
 _WHILE = 1.0  # seconds that this holds for
 
 
 class _Ticket:
-    """An operation in the queue, and what came of it."""
+    """An operation in the queue."""
 
-    __slots__ = ("_undecided", "done", "operation", "outcome", "undo")
+    __slots__ = ("_undecided", "operation", "tell", "undo")
 
-    def __init__(self, operation: Operation, undo: Operation | None) -> None:
+    def __init__(self, operation: Operation, undo: Operation | None, tell: Callable[[Outcome], None]) -> None:
         self.operation = operation
         self.undo = undo
-        self.done: Event = event()
-        self.outcome = Outcome()
+        self.tell = tell
         self._undecided = [self]
 
     def decide(self) -> bool:
@@ -47,6 +50,10 @@ class _Ticket:
     @property
     def given_up(self) -> bool:
         return bool(self.undo) and not self._undecided
+
+
+def _to_nobody(outcome: Outcome) -> None:
+    """Tell nobody."""
 
 
 class GroupCommit:
@@ -63,8 +70,10 @@ class GroupCommit:
         self._patience = patience
         self._committed = committed
         self._waiting: deque[_Ticket] = deque()
+        self._posted: deque[_Ticket] = deque()
         self._owed: list[_Ticket] = []
         self._wake = event()
+        self._idle = False
         self._began: float | None = None  # monotonic seconds, of the transaction under way
         self._lane = Lane(database.blocks)
         self._slow_until = 0.0  # monotonic seconds
@@ -91,15 +100,33 @@ class GroupCommit:
         if undo and self._stands_still(self._patience):
             raise StoreError(f"nothing has been committed for {self._patience:g} s")
         patience = patience or self._patience
-        ticket = _Ticket(operation, undo)
+        done, outcomes = event(), list[Outcome]()
+
+        def tell(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            done.set()
+
+        ticket = _Ticket(operation, undo, tell)
         self._waiting.append(ticket)
         self._wake.set()
-        while not ticket.done.wait(patience):
+        while not done.wait(patience):
             if self._stands_still(patience) and ticket.decide():
                 raise StoreError(f"nothing was committed for {patience:g} s")
-        if ticket.outcome.error:
-            raise ticket.outcome.error
-        return ticket.outcome.result
+        if outcomes[0].error:
+            raise outcomes[0].error
+        return outcomes[0].result
+
+    def post(self, operation: Operation, tell: Callable[[Outcome], None]) -> None:
+        """Have an operation committed that nobody waits for: within milliseconds, before what is submitted later. It is
+        owed.
+
+        Args:
+            operation: what to do in a transaction.
+            tell: is told what came of it, where the writer is; of one that failed as the database did, again later.
+        """
+        self._posted.append(_Ticket(operation, None, tell))
+        if self._idle:
+            self._wake.set()
 
     def _stands_still(self, patience: float) -> bool:
         """Whether one transaction has taken all of a caller's patience. A busy process may be late to begin the next
@@ -119,17 +146,27 @@ class GroupCommit:
         self._writer.join(patience)
 
     def _run(self) -> None:
-        while not self._closing or self._waiting:
-            if not self._waiting:
-                self._wake.wait()
-                self._wake.clear()
+        while not self._closing or self._waiting or self._posted:
+            self._gather()
             batch, self._owed = self._owed, []
-            for _ in range(min(len(self._waiting), _MOST)):  # also where much is owed: they are not to wait for it
-                ticket = self._waiting.popleft()
-                if not ticket.given_up:
-                    batch.append(ticket)
+            for queue in (self._posted, self._waiting):  # also where much is owed: they are not to wait for it
+                for _ in range(min(len(queue), _MOST)):
+                    ticket = queue.popleft()
+                    if not ticket.given_up:
+                        batch.append(ticket)
             if batch:
                 self._commit(batch)
+
+    def _gather(self) -> None:
+        """Wait until there is something to do."""
+        self._idle = True  # before the look at what is posted: whoever posts looks at this after it
+        if not (self._waiting or self._posted):
+            self._wake.wait()
+        self._idle = False
+        self._wake.clear()
+        if self._posted and not (self._waiting or self._closing):
+            self._wake.wait(_LINGER)
+            self._wake.clear()
 
     def _commit(self, batch: list[_Ticket]) -> None:
         started = self._began = time.monotonic()
@@ -142,21 +179,20 @@ class GroupCommit:
         failed, seconds = all(isinstance(outcome.error, StoreError) for outcome in outcomes), time.monotonic() - started
         if seconds > _SLOW:
             self._slow_until = time.monotonic() + _WHILE
-        self._tell(None if failed else seconds)
+        self._tell(self._committed, None if failed else seconds)
         for ticket, outcome in zip(batch, outcomes, strict=True):
-            ticket.outcome = outcome
             in_time = ticket.decide()
             if ticket.undo is None and isinstance(outcome.error, StoreError):
                 self._owed.append(ticket)
             elif ticket.undo and (isinstance(outcome.error, InDoubt) or not (in_time or outcome.error)):
-                self._waiting.append(_Ticket(ticket.undo, None))
-            ticket.done.set()
+                self._waiting.append(_Ticket(ticket.undo, None, _to_nobody))
+            self._tell(ticket.tell, outcome)
 
-    def _tell(self, seconds: float | None) -> None:
+    def _tell(self, told: Callable[[T], None], what: T) -> None:
         try:
-            self._committed(seconds)
+            told(what)
         except Exception as crash:  # it must not end the writer
-            log.error("a transaction of the ledger could not be counted", exc_info=crash)
+            log.error("what came of a transaction of the ledger could not be told", exc_info=crash)
 
     def _transact(self, operations: list[Operation]) -> list[Outcome]:
         outcomes = None

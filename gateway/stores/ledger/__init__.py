@@ -19,10 +19,12 @@ class Transaction(Protocol):
     Attributes:
         memory: what operations of this process keep from one transaction to the next; emptied where one failed.
         notes: what those of this transaction keep for each other.
+        last: what is to be done once all operations are done, by a name of its own.
     """
 
     memory: dict[str, Any]
     notes: dict[str, Any]
+    last: dict[str, Callable[[], None]]
 
     def run(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run one of `gateway.stores.ledger.statements`; its rows."""
@@ -46,6 +48,19 @@ class Outcome:
 
     result: Any = None
     error: Exception | None = None
+
+
+def all_done(operations: Sequence[Operation], tx: Transaction) -> list[Outcome]:
+    """What came of all operations of a transaction, which is ready for its commit. Raises what is no refusal."""
+    outcomes = []
+    for operation in operations:
+        try:
+            outcomes.append(Outcome(operation(tx)))
+        except Refusal as refusal:
+            outcomes.append(Outcome(error=refusal))
+    for last in tx.last.values():
+        last()
+    return outcomes
 
 
 class Database(Protocol):

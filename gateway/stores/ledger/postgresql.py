@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.dialects.postgresql import psycopg as dialect
 
 from gateway.stores import StoreError
-from gateway.stores.ledger import InDoubt, Operation, Outcome, Refusal, Transaction, migrate
+from gateway.stores.ledger import InDoubt, Operation, Outcome, Transaction, all_done, migrate
 from gateway.stores.ledger.postgres_connection import Connection, connect, told, unwatched
 from gateway.stores.ledger.statements import compiled
 
@@ -46,6 +46,7 @@ class PostgresTransaction:
         self._pipeline = pipeline
         self.memory = memory
         self.notes: dict[str, Any] = {}
+        self.last: dict[str, Callable[[], None]] = {}
 
     def run(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement; its rows. One without rows may fail later in its transaction."""
@@ -176,17 +177,13 @@ class PostgresDatabase:
             reader.close()
 
     def _commit(self, operations: Sequence[Operation]) -> list[Outcome]:
-        connection, outcomes = self._open(), []
+        connection = self._open()
         with connection.pipeline() as pipeline:
             connection.execute(_BEGIN)
             connection.execute(_TURN)
             unwatched(connection, pipeline)
             transaction = PostgresTransaction(connection, self._memory, pipeline)
-            for operation in operations:
-                try:
-                    outcomes.append(Outcome(operation(transaction)))
-                except Refusal as refusal:
-                    outcomes.append(Outcome(error=refusal))
+            outcomes = all_done(operations, transaction)
             self._committing = True
             connection.execute(b"COMMIT")  # which fails where something before it did
         self._committing = False

@@ -21,7 +21,7 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.dialects import sqlite
 
 from gateway.stores import StoreError
-from gateway.stores.ledger import Operation, Outcome, Refusal, Transaction, migrate
+from gateway.stores.ledger import Operation, Outcome, Transaction, all_done, migrate
 from gateway.stores.ledger.statements import compiled
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class SqliteTransaction:
         self._execute = connection.execute
         self.memory = memory
         self.notes: dict[str, Any] = {}
+        self.last: dict[str, Callable[[], None]] = {}
 
     def run(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement; its rows."""
@@ -152,14 +153,10 @@ class SqliteDatabase:
             self._connection, self._inode = self._connect(), inode
             if self._revision(self._connection) != migrate.HEAD:
                 raise StoreError(f"the ledger {self._path} is not of this version of the gateway")
-        connection, outcomes = self._connection, []
+        connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         transaction = SqliteTransaction(connection, self._memory)
-        for operation in operations:
-            try:
-                outcomes.append(Outcome(operation(transaction)))
-            except Refusal as refusal:
-                outcomes.append(Outcome(error=refusal))
+        outcomes = all_done(operations, transaction)
         connection.execute("COMMIT")
         return outcomes
 

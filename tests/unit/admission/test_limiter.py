@@ -35,7 +35,7 @@ class Limits:
 
     def admit(self, tokens: int = 10, payer: Payer = PAYER, requests: int = 1, target: str = "up/m") -> Admission:
         bearing = [(limit, whose) for limit in self.limits if (whose := limit.subject.instance(payer)) is not None]
-        return self.limiter.admit(payer, bearing, target, requests, tokens)
+        return self.limiter.admit(payer, bearing, target, requests, tokens, flies=True)
 
     def used(self, payer: Payer = PAYER) -> list[int]:
         asked = [(limit.counter(limit.subject.instance(payer) or ""), limit.seconds) for limit in self.limits]
