@@ -19,6 +19,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _TURNS = 20  # a look-up, a connection, a password, a command, an answer; and some
+_LARGE = 100_000  # bytes that take a millisecond
 _LOOK = 0.5  # seconds between two looks at a client that has sent more and cannot be waited for
 
 
@@ -31,6 +32,23 @@ def cooperative() -> bool:
 def give_way() -> None:
     """Let others have their turn: to call in any loop whose length a stranger decides."""
     time.sleep(0)
+
+
+def in_turn(size: int, work: Callable[[], T]) -> T:
+    """Do work on `size` bytes; where that takes long, only one does so between two turns of all others."""
+    if size < _LARGE:
+        return work()
+    with _turn():
+        try:
+            return work()
+        finally:
+            give_way()
+
+
+@cache
+def _turn() -> threading.Lock:
+    """Made where it is used: before, threads are not greenlets yet."""
+    return threading.Lock()
 
 
 def accept_in_turn() -> None:

@@ -124,22 +124,19 @@ class Ledger:
         usage: Usage,
         cost: int | None,
         ending: Mapping[str, Any],
-        told: Callable[[list[Overrun], LedgerUnavailable | None], None],
+        told: Callable[[list[Overrun], Exception | None], None],
     ) -> None:
         """Write down what an attempt took within milliseconds, and do not wait for it. It stays held until then.
 
         Args:
-            told: is told the limits that this went past; or that it is owed, as the ledger cannot be written.
+            told: is told the limits that this went past; or LedgerUnavailable where it is owed, and any other error
+                where it never will be written down so.
         """
         self.open()
 
         def tell(outcome: Outcome) -> None:
-            if isinstance(outcome.error, StoreError):
-                told([], self._unavailable(outcome.error))
-            elif outcome.error:
-                log.error("call %s, attempt %d: it is not settled", call_id, attempt, exc_info=outcome.error)
-            else:
-                told(outcome.result, None)
+            error = outcome.error
+            told(outcome.result or [], self._unavailable(error) if isinstance(error, StoreError) else error)
 
         self._commit.post(self._settlement(call_id, attempt, usage, cost, ending), tell)
 

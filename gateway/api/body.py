@@ -13,7 +13,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.sansio.utils import get_content_length
 
 from gateway.api.strict_json import parse
-from gateway.concurrency import Expired, at_most, give_way
+from gateway.concurrency import Expired, at_most, give_way, in_turn
 from gateway.errors import InvalidRequest, RequestTimeout, RequestTooLarge, UnsupportedMediaType
 from gateway.telemetry.record import RequestRecord
 
@@ -53,7 +53,7 @@ def read_json(environ: WSGIEnvironment, most_bytes: int, record: RequestRecord) 
     started = time.monotonic()
     body = _read(environ, most_bytes)
     record.waited_seconds += time.monotonic() - started
-    return parse(body), body
+    return in_turn(len(body), lambda: parse(body)), body
 
 
 def _read(environ: WSGIEnvironment, most_bytes: int) -> bytes:

@@ -29,9 +29,7 @@ _19_DIGITS = b"1" * 19  # 2**63 has as many
 def parse(body: bytes) -> dict[str, Any]:
     """Parse one JSON object. Raises InvalidRequest with the code that says what is wrong."""
     _check_encoding(body)
-    unescaped = body.replace(b"\\\\", b"") if b"\\" in body else body
-    _check_strings(unescaped)
-    skeleton = _skeleton(unescaped.replace(b'\\"', b""))
+    skeleton = _skeleton(_unescaped(body) if b"\\" in body else body)
     brackets = skeleton.translate(_AS_BRACES, _NOT_BRACKETS)
     _check_depth(brackets[: 2 * MOST_CONTAINERS])
     _check_integers(skeleton)
@@ -79,12 +77,14 @@ def _check_encoding(body: bytes) -> None:
             ) from None
 
 
-def _check_strings(unescaped: bytes) -> None:
-    r"""Refuse `\u0000` and half surrogate pairs. `unescaped` is the body without its escaped backslashes."""
+def _unescaped(body: bytes) -> bytes:
+    r"""The body without its escaped backslashes and quotes; refused where it has `\u0000` or half a surrogate pair."""
+    unescaped = body.replace(b"\\\\", b"")
     if rb"\u0000" in unescaped:
         raise InvalidRequest(r"A string holds \u0000, which the gateway does not take.", code="invalid_string")
     if _SURROGATE.search(unescaped) and _SURROGATE.search(_PAIR.sub(b"", unescaped)):
         raise InvalidRequest("A string holds half a surrogate pair, which is no character.", code="invalid_string")
+    return unescaped.replace(b'\\"', b"")
 
 
 def _check_depth(brackets: bytes) -> None:

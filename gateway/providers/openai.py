@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from gateway.concurrency import in_turn
 from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings
 from gateway.config.vendors import VENDORS
@@ -135,8 +136,8 @@ class OpenAIProvider:
             owned |= {name: min(given, cap) for name, given in request.caps.items()}
             if not request.caps or self._vendor.output_cap:  # a vendor need not know the name that the client used
                 owned[own_cap] = min([cap, *request.caps.values()])
-        if request.body is not None:
-            return edited(request.body, owned)
+        if (body := request.body) is not None:
+            return in_turn(len(body), lambda: edited(body, owned))
         asked = {**request.asked, **owned}
         if (most := asked.pop("max_tokens", None)) is not None:
             asked[own_cap] = most

@@ -21,6 +21,7 @@ from gateway.wire.transcript import Transcript
 
 _DONE = b"[DONE]"
 _ERROR = re.compile(rb"(?:event: ?)?error(?::|$)", re.MULTILINE)  # an event of this name, or llama.cpp's own field
+_MANY = 4096  # bytes of events that a client is not to wait for
 _LAST_BYTES = 0.02  # seconds for the end of a body after its last event, so that the connection can be kept
 
 
@@ -91,15 +92,16 @@ class OpenAIStream:
                     block, last = _up_to_the_end(framer.feed(data))
                 except ValueError as error:
                     raise not_understood(self._provider) from error
-                if block:
-                    self._take_in(block)
-                if time.monotonic() > self._due and not (block and self._first):  # comments are no first event
-                    raise UpstreamTimeout(
-                        f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
-                    )
-                yield block
-                if block and self._first:  # and whoever took it may have been slow
-                    self._due = time.monotonic() + self._timeouts.idle
+                for part in (block,) if self._first else _first_apart(block):
+                    if part:
+                        self._take_in(part)
+                    if time.monotonic() > self._due and not (part and self._first):  # comments are no first event
+                        raise UpstreamTimeout(
+                            f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
+                        )
+                    yield part
+                    if part and self._first:  # and whoever took it may have been slow
+                        self._due = time.monotonic() + self._timeouts.idle
                 if last == _DONE:
                     self._reply.finish(_LAST_BYTES)
                     return
@@ -114,6 +116,12 @@ class OpenAIStream:
             raise _broke_off(self._provider, "an event is no JSON object")
         if self._transcript.generated > self._most:
             raise too_large(self._provider, f"more than {self._most} characters, which no answer within its cap has")
+
+
+def _first_apart(block: bytes) -> tuple[bytes, ...]:
+    """A stream's first event, and the others that came with it: to look into many takes time, and a client waits."""
+    at = block.find(b"\n\n") + 2
+    return (block[:at], block[at:]) if 2 <= at < len(block) - _MANY else (block,)
 
 
 def _up_to_the_end(block: bytes) -> tuple[bytes, bytes | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from gateway.telemetry.logs import log_overrun, log_suspect_usage, log_unsettled
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
 from gateway.wire.openai import prompt
+
+log = logging.getLogger(__name__)
 
 _NOTHING = Bound(0, 0, FREE)
 _NOT_ADMITTED = Admission(("", ""))
@@ -207,9 +210,11 @@ class Books:
         record = exchange.record
         settlement = entry.call_id, entry.number, usage, cost, _ending(record, error) | {"usage_suspect": suspect}
 
-        def told(overruns: Iterable[Overrun], failure: LedgerUnavailable | None = None) -> None:
-            if failure:
+        def told(overruns: Iterable[Overrun], failure: Exception | None = None) -> None:
+            if isinstance(failure, LedgerUnavailable):
                 log_unsettled(record, failure.detail)  # it is owed, and will be
+            elif failure:
+                self._give_up(record, entry, failure)
             for overrun in overruns:
                 tell_overrun(overrun.limit, overrun.instance, overrun.spent)
 
@@ -223,6 +228,17 @@ class Books:
         finally:
             self.holds.release(record, entry.held, usage.prompt_tokens + usage.completion_tokens)
             entry.held = Hold(entry.bound, _NOT_ADMITTED)  # once, whatever fails after it
+
+    def _give_up(self, record: RequestRecord, entry: Entry, failure: Exception) -> None:
+        """Settle at its bound what cannot be written down as it was: a hold would stand as long as this process."""
+        log.error("unhandled exception", exc_info=failure, extra={"request_id": record.request_id})
+        bound, ending = entry.bound, {"error_code": GatewayError.code}
+        self.ledger.settle_later(entry.call_id, entry.number, bound.usage, bound.nano, ending, _told_no_more)
+
+
+def _told_no_more(overruns: Iterable[Overrun], failure: Exception | None) -> None:
+    if failure:
+        log.error("a hold cannot be settled, and stands until this process ends", exc_info=failure)
 
 
 def _ending(record: RequestRecord, error: GatewayError | None) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import logging.handlers
 import sys
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
+import orjson
 from pythonjsonlogger.json import JsonFormatter
 
 from gateway.config import Settings
@@ -28,9 +29,6 @@ in_flight: dict[int, RequestRecord] = {}  # requests that have no line yet
 _requests = logging.getLogger("gateway.request")
 _attempts = logging.getLogger("gateway.attempt")
 _ledger = logging.getLogger("gateway.ledger")
-
-
-_write = json.JSONEncoder().encode  # made once; and ASCII, whatever a client sends
 
 
 @lru_cache(maxsize=4)
@@ -47,7 +45,10 @@ class LineFormatter(JsonFormatter):
 
     def __init__(self, secrets: tuple[Secret, ...] = ()) -> None:
         super().__init__(
-            "{levelname}{name}{message}", style="{", rename_fields={"levelname": "level", "name": "logger"}
+            "{levelname}{name}{message}",
+            style="{",
+            rename_fields={"levelname": "level", "name": "logger"},
+            json_serializer=partial(json.dumps, separators=(",", ":")),
         )
         self._redactor = Redactor(secrets)
 
@@ -70,13 +71,14 @@ class LineFormatter(JsonFormatter):
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """As JSON, the cost as a plain decimal number, which a float would write with an exponent."""
         try:
-            line = _write(log_data)
+            written = orjson.dumps(log_data)
+            line = written.decode() if written.isascii() else super().jsonify_log_record(log_data)
         except TypeError:  # what JSON does not know
             line = super().jsonify_log_record(log_data)
         if self._redactor.finds_in_json(line):  # to look into each value takes longer than all the rest
             line = super().jsonify_log_record(self._redactor.value(log_data))
         cost = log_data.get("estimated_cost_usd")
-        return line.replace(f'"estimated_cost_usd": "{cost}"', f'"estimated_cost_usd": {cost}', 1) if cost else line
+        return line.replace(f'"estimated_cost_usd":"{cost}"', f'"estimated_cost_usd":{cost}', 1) if cost else line
 
 
 class LogFile(logging.handlers.WatchedFileHandler):
@@ -165,5 +167,4 @@ def log_request(record: RequestRecord) -> None:
     in_flight.pop(id(record), None)
     if _requests.isEnabledFor(logging.INFO):
         fields = record.as_log_fields()
-        extra = {**fields, "fields": fields}
-        _requests.info("%s %s %s", record.method, record.path, record.status, extra=extra)
+        _requests.info("%s %s %s", record.method, record.path, record.status, extra={"fields": fields})

@@ -38,7 +38,9 @@ def _span(body: bytes, name: str) -> tuple[int, int] | None:
     """Where the value of the object's own field `name` begins and ends. Each byte is looked at once."""
     depth, in_string, escaped, at = 0, False, False, 0
     for found in _key(name).finditer(body):
-        passed = body[at + escaped : found.start()].replace(b"\\\\", b"").replace(b'\\"', b"")
+        passed = body[at + escaped : found.start()]
+        if b"\\" in passed:  # else even to look for pairs of bytes takes most of the time
+            passed = passed.replace(b"\\\\", b"").replace(b'\\"', b"")
         parts = passed.split(b'"')
         outside = b"".join(parts[in_string::2])
         depth += outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from gateway.accounting import reports
-from gateway.app import DIRECTORY
+from gateway.app import DIRECTORY, LEDGER
 from gateway.policy import keys
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.conftest import KEY
@@ -75,13 +75,19 @@ class Books:
         return response.status_code, response.json["error"]["code"], response.json["error"]["param"]
 
     def rows(self, columns: str = "cost_nano, usage_source, error_code") -> list[tuple[Any, ...]]:
+        self._settled()
         with sqlite3.connect(self.file) as connection:
             return connection.execute(f"SELECT {columns} FROM usage ORDER BY id").fetchall()
 
     def standing(self) -> list[tuple[int, int]]:
         """What is spent and held of each limit."""
+        self._settled()
         found = SqliteDatabase(self.file.parent).read(lambda tx: list(reports.standings(tx)))
         return [(standing.spent, standing.held) for standing in found]
+
+    def _settled(self) -> None:
+        """Return once everything is written down that has been answered."""
+        self.client.application.extensions[LEDGER].write(lambda tx: None)
 
     @property
     def sent(self) -> list[Any]:

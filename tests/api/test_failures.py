@@ -28,7 +28,7 @@ def test_what_fails_for_a_moment_is_tried_again_and_told_to_the_operator(
     upstream.script = at_first(failing(), sends(b"", then_reset=True))
     with caplog.at_level(logging.INFO, "gateway.request"):
         assert told(ask(caller, stream=stream)) == (200, "up/a", "3")
-    tried = caplog.records[-1].__dict__["tried"]
+    tried = caplog.records[-1].__dict__["fields"]["tried"]
     assert tried[0] == "up/a: status 503, no error code"
     assert tried[1].startswith("up/a: http://127.0.0.1:")
     assert [request.headers["x-gateway-attempt"] for request in upstream.received] == ["1", "2", "3"]

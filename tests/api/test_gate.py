@@ -68,9 +68,9 @@ def test_beyond_its_bound_a_worker_answers_503_like_any_other_error(full: FlaskC
 def test_a_refusal_has_its_line_and_is_counted(full: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "gateway.request")
     ask(full, **GOOD, **{"x-request-id": "mine"})
-    line: Any = caplog.records[-1]
-    assert (line.request_id, line.status, line.error_code) == ("mine", 503, "overloaded")
-    assert (line.tenant, line.path, line.attempts) == ("default", "/inference", 0)
+    line: Any = vars(caplog.records[-1])["fields"]
+    assert (line["request_id"], line["status"], line["error_code"]) == ("mine", 503, "overloaded")
+    assert (line["tenant"], line["path"], line["attempts"]) == ("default", "/inference", 0)
     metrics = full.get("/metrics").get_data(as_text=True)
     assert 'outcome="overloaded",provider="none",tenant="default"} 1.0' in metrics
     assert 'llm_gateway_shed_total{tenant="default"} 1.0' in metrics
@@ -125,8 +125,9 @@ def test_a_call_waits_for_a_place_and_its_wait_is_no_overhead(
     stream.close()
     waiting.join()
     assert answers[0].status_code == 200
-    line: Any = next(line for line in reversed(caplog.records) if getattr(line, "status", 0) == 200 and not line.stream)  # type: ignore[attr-defined]
-    assert line.duration_ms >= 300 > line.overhead_ms
+    lines: list[Any] = [fields for record in caplog.records if (fields := vars(record).get("fields"))]
+    line = next(line for line in reversed(lines) if line["status"] == 200 and not line["stream"])
+    assert line["duration_ms"] >= 300 > line["overhead_ms"]
     assert app.extensions[PLACES].in_flight == 0
 
 

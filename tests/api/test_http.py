@@ -21,7 +21,7 @@ GOOD = {"x-api-key": KEY, "content-type": "application/json"}
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
     caplog.set_level(logging.INFO, "gateway.request")
-    return lambda: [record.__dict__ for record in caplog.records if record.name == "gateway.request"]
+    return lambda: [record.__dict__["fields"] for record in caplog.records if record.name == "gateway.request"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live"])
@@ -104,7 +104,8 @@ def test_a_crash_is_a_500_that_tells_nothing_and_logs_the_stack(
     assert response.json["error"]["code"] == "internal_error"
     crashed, line = caplog.records[-2:]
     assert crashed.exc_info is not None
-    assert (line.__dict__["status"], line.__dict__["error_code"]) == (500, "internal_error")
+    fields = line.__dict__["fields"]
+    assert (fields["status"], fields["error_code"]) == (500, "internal_error")
 
 
 @pytest.mark.parametrize("good", ["a", "A-z_0.9", "x" * 128])

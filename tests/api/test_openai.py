@@ -77,7 +77,9 @@ def test_a_model_that_would_answer_can_be_looked_up_and_no_other(name: str, clie
 def test_the_user_is_who_it_is_for_in_either_dialect(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     post(client, "chat/completions", messages=MESSAGES, user="alice")
-    assert [vars(record)["user_id"] for record in caplog.records if record.name == "gateway.request"] == ["alice"]
+    assert [vars(record)["fields"]["user_id"] for record in caplog.records if record.name == "gateway.request"] == [
+        "alice"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -228,14 +228,14 @@ def test_a_call_whose_settlement_fails_frees_its_own_place_and_no_other(
     books.limit("tenant:default", "concurrency", "3")
     body = {**PROMPT, "max_tokens": 10, "stream": True}
     stream = books.client.post("/v1/chat/completions", json=body, headers={"x-api-key": KEY})
-    settle, failures = Ledger.settle, [RuntimeError("a bug")]
+    settle, failures = Ledger.settle_later, [RuntimeError("a bug")]
 
     def failing(self: Ledger, *args: Any) -> Any:
         if failures:
             raise failures.pop()
         return settle(self, *args)
 
-    monkeypatch.setattr(Ledger, "settle", failing)
+    monkeypatch.setattr(Ledger, "settle_later", failing)
     assert books.ask().status_code == 500
     told = books.client.get("/v1/usage/me", headers={"x-api-key": KEY}).json
     assert told

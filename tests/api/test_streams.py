@@ -40,7 +40,8 @@ def said(response: TestResponse) -> list[Any]:
 def line(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     """The fields of the one log line."""
     (found,) = [record for record in caplog.records if record.name == "gateway.request"]
-    return vars(found)
+    fields: dict[str, Any] = vars(found)["fields"]
+    return fields
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,7 @@ def test_a_request_line_has_every_field_of_the_contract() -> None:
 def test_the_cost_is_a_plain_number(nano: int | None, number: str) -> None:
     record = RequestRecord("r-1", "POST", "/inference")
     record.cost_nano = nano
-    assert f'"estimated_cost_usd": {number},' in line("done", **record.as_log_fields())
+    assert f'"estimated_cost_usd":{number},' in line("done", **record.as_log_fields())
 
 
 @given(st.text(), st.text())
