@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -15,6 +16,7 @@ from gateway.app import DIRECTORY, LEDGER
 from gateway.policy import keys
 from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.conftest import KEY
+from tests.fakes.ledgers import everything
 from tests.fakes.upstream import Upstream, completion
 
 GOOD = {"x-api-key": KEY}
@@ -74,25 +76,32 @@ class Books:
         assert response.json
         return response.status_code, response.json["error"]["code"], response.json["error"]["param"]
 
+    def tables(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All rows of all tables."""
+        wait_until_settled(self.client.application)
+        return everything(self.file.parent)
+
     def rows(self, columns: str = "cost_nano, usage_source, error_code") -> list[tuple[Any, ...]]:
-        self._settled()
+        wait_until_settled(self.client.application)
         with sqlite3.connect(self.file) as connection:
             return connection.execute(f"SELECT {columns} FROM usage ORDER BY id").fetchall()
 
     def standing(self) -> list[tuple[int, int]]:
         """What is spent and held of each limit."""
-        self._settled()
+        wait_until_settled(self.client.application)
         found = SqliteDatabase(self.file.parent).read(lambda tx: list(reports.standings(tx)))
         return [(standing.spent, standing.held) for standing in found]
-
-    def _settled(self) -> None:
-        """Return once everything is written down that has been answered."""
-        self.client.application.extensions[LEDGER].write(lambda tx: None)
 
     @property
     def sent(self) -> list[Any]:
         """The bodies that the upstream got."""
         return [request.json for request in self.upstream.received]
+
+
+def wait_until_settled(app: Flask) -> None:
+    """Return once everything is written down that has been answered: what is settled behind an answer is committed no
+    later than what is asked for after it."""
+    app.extensions[LEDGER].write(lambda tx: None)
 
 
 def used(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def test_without_room_for_the_log_calls_go_on_and_their_lines_go_to_standard_err
     service = start(worker, through=seeing(logs, "64k"), LOG_FILE=str(logs / "log"))
     fill(service, logs)
     statuses = Counter(service.ask().status_code for _ in range(CALLS))
-    lines = service.errors.read_text().count('"path": "/inference"')
+    lines = service.errors.read_text().count('"path":"/inference"')
     figures(f"log, {worker}: {CALLS - statuses[200]} of {CALLS} calls failed, {lines} lines on standard error", CALLS)
     assert statuses == {200: CALLS}
     assert lines > CALLS / 2

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.config import load
+from tests.api.books import wait_until_settled
 from tests.conftest import KEY, put_ledger
 from tests.faults.load import Call
 from tests.faults.oracle import Oracle
@@ -40,6 +41,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
         for number in range(CALLS):
             told = client.post("/inference", json=ask, headers={**GOOD, "x-request-id": f"call-{number}"}).json
             calls.append(Call(f"call-{number}", "ok", 200, (told["prompt_tokens"], told["completion_tokens"])))
+        wait_until_settled(app)
         yield directory / "data", directory / "record", client.get("/metrics").text, calls
 
 

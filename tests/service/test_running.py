@@ -68,7 +68,7 @@ def test_a_log_file_gets_what_standard_output_would(start: Start, tmp_path: Path
     service.ask()
     service.stop()
     assert service.output.read_text() == ""
-    assert '"path": "/inference"' in (tmp_path / "gateway.log").read_text()
+    assert '"path":"/inference"' in (tmp_path / "gateway.log").read_text()
 
 
 def test_calls_that_wait_for_a_provider_do_not_wait_for_each_other(
