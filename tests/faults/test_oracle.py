@@ -22,6 +22,7 @@ from tests.service.conftest import ASK, GOOD
 
 CALLS = 4
 LIMIT = "INSERT INTO limits (subject, unit, period, mode, value) VALUES ('global', 'usd', 'day', 'hard', 1000000000)"
+BOUND = "usage_source = 'bound', error_code = 'cut_off'"  # as the calls of a dead worker are settled
 Books = tuple[Path, Path, str, list[Call]]
 
 
@@ -74,6 +75,10 @@ def test_right_books_are_found_right(books: Books) -> None:
         ("quiet", "INSERT INTO holds VALUES ('left', 1, '', 0, 0, 0, 0, 0, '', '', '', '')"),
         ("whole", "UPDATE totals SET cost_nano = cost_nano + 0.5"),
         ("told", "UPDATE usage SET request_id = 'of nobody' WHERE id = 1"),
+        ("told", f"UPDATE usage SET {BOUND}, prompt_tokens = prompt_tokens - 1 WHERE id = 1"),
+        ("told", f"UPDATE usage SET {BOUND}, completion_tokens = completion_tokens - 1 WHERE id = 1"),
+        ("told", "UPDATE usage SET usage_source = 'bound' WHERE id = 1"),
+        ("told", "UPDATE usage SET error_code = 'cut_off' WHERE id = 1"),
     ],
 )  # fmt: skip
 def test_a_ledger_that_is_wrong_in_any_place_is_found_out(
@@ -86,6 +91,18 @@ def test_a_ledger_that_is_wrong_in_any_place_is_found_out(
         Oracle(tmp_path / "data", *others).check()
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_bound_of_no_less_than_a_client_was_told_is_what_a_dead_worker_may_leave(
+    more: int, books: Books, tmp_path: Path
+) -> None:
+    data_dir, *others = books
+    shutil.copytree(data_dir, tmp_path / "data")
+    tamper(tmp_path / "data", f"UPDATE usage SET {BOUND}, completion_tokens = completion_tokens + {more} WHERE id = 1")
+    with pytest.raises(AssertionError, match=r"(?m)^sums: ") as raised:
+        Oracle(tmp_path / "data", *others).check()
+    assert "\ntold: " not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("check", "change"),
     [
@@ -93,6 +110,7 @@ def test_a_ledger_that_is_wrong_in_any_place_is_found_out(
         ("shown", lambda data, record, shown, calls: (data, record, shown.replace("_usd_total{", "_eur_total{"), calls)),
         ("told", lambda data, record, shown, calls: (data, record, shown, [replace(calls[0], told=(1, 0))])),
         ("told", lambda data, record, shown, calls: (data, record, shown, [replace(calls[0], cached=True)])),
+        ("told", lambda data, record, shown, calls: (data, record, shown, [replace(calls[0], told=None)])),
         ("told", lambda data, record, shown, calls: (data, record, shown, [Call("call-0", "fail", 429)])),
     ],
 )  # fmt: skip
