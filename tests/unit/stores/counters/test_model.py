@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.stores.counters import IN_FLIGHT, Correction, Counters, Demand
@@ -17,7 +17,10 @@ Event = tuple[int, int]  # its bucket, its amount
 
 
 class Model:
-    """Events by period, each bucket's in one; the oldest first."""
+    """Events by period, each bucket's in one; the oldest first.
+
+    What has been seen to count no more is forgotten, and does not count again where the clock comes back to it.
+    """
 
     def __init__(self) -> None:
         self.events: dict[int, dict[int, int]] = {seconds: {} for seconds in PERIODS}
@@ -62,6 +65,11 @@ class Model:
             counting[at] = max(0, counting.get(at, 0) + amount)
         self.events[seconds] = counting
 
+    def maintain(self, now: int) -> None:
+        for seconds in PERIODS:
+            if not self.counting(seconds, now)[0]:
+                self.events[seconds] = {}
+
 
 amounts = st.one_of(st.just(0), st.integers(1, 12))
 demands = st.lists(
@@ -80,6 +88,11 @@ actions = st.lists(
 )  # fmt: skip
 
 
+ONE = Demand(b"", 1, None, 1)
+
+
+@example(actions=[("take", [ONE]), ("step", -2 * SECOND), ("maintain", None), ("step", 2 * SECOND)])
+@example(actions=[("take", [ONE]), ("step", 2 * SECOND), ("maintain", None), ("step", -2 * SECOND)])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=actions)
 def test_counters_say_what_a_list_of_events_says(
@@ -92,6 +105,7 @@ def test_counters_say_what_a_list_of_events_says(
             clock.now += what  # type: ignore[operator]
         elif kind == "maintain":
             counters.maintain()
+            model.maintain(now)
         elif kind == "correct" and taken:
             number, amount = what  # type: ignore[misc]
             seconds, bucket = taken[number % len(taken)]
