@@ -1,8 +1,11 @@
 """Named places of a call's way at which a worker kills itself, put around the gateway's methods from outside.
 
 `dispatch` is the request's way to the provider: after it, all of it is sent and nothing read. `first_byte` is the wait
-for a stream's first event, or for a whole answer. Before `commit`, everything is written in the transaction and nothing
-committed; after it, it is committed and nobody knows. Some commits happen in native threads, which is no matter to SIGKILL.
+for a stream's first event, or for a whole answer. `settle` is where a call has ended and its client is not told so: after
+it, what it took is written down where a limit is scarce, and waits for its transaction where none is. Before `commit`,
+everything is written in the transaction and nothing committed; after it, it is committed and nobody knows. Before `ack`,
+others may write again; after it, one of those knows who are to. Some commits happen in native threads, which is no matter
+to SIGKILL.
 """
 
 from __future__ import annotations
@@ -22,12 +25,13 @@ from gateway.accounting.ledger import Ledger
 from gateway.providers import direct
 from gateway.providers.http import Reply
 from gateway.providers.openai_stream import OpenAIStream
+from gateway.stores.group_commit import GroupCommit
 from gateway.stores.ledger import Database
 from gateway.stores.ledger.postgresql import PostgresDatabase
 from gateway.stores.ledger.sqlite import SqliteDatabase
 
 VARIABLE = "FAILPOINTS"  # the directory that a test and the workers share
-NAMES = ("reserve", "dispatch", "first_byte", "settle", "commit")
+NAMES = ("reserve", "dispatch", "first_byte", "settle", "commit", "ack")
 POINTS = tuple(f"{side} {name}" for name in NAMES for side in ("before", "after"))
 
 _WHERE: Sequence[tuple[str, type, str]] = (
@@ -36,6 +40,8 @@ _WHERE: Sequence[tuple[str, type, str]] = (
     ("first_byte", OpenAIStream, "open"),
     ("first_byte", Reply, "read"),
     ("settle", Ledger, "settle"),
+    ("settle", Ledger, "settle_later"),
+    ("ack", GroupCommit, "_tell"),
 )
 
 
