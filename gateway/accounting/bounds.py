@@ -30,6 +30,7 @@ _IMAGE = 50_000  # gpt-4o-mini's dearest: 2,833 and eight tiles of 5,667; every 
 _LONGEST = 2**40  # tokens of all answers: no call has more, and sums of it still fit into the database's numbers
 _DEAREST = 10**15  # nano-USD, a million USD: no call costs more, and sums of it still fit into the database's numbers
 _WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
+_UNSEEN = 10_000_000  # tokens that a provider is believed of what nothing bounds: the largest context window there is
 _INLINE = "data:image/"
 _THINKS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)|gemini-(?:2\.5|[3-9])|grok-(?:3-mini|[4-9]))")
 _SEARCHES = re.compile(r"(?:^|[-/])(?:search|sonar|deep-research)(?:[-:]|$)|:online$")
@@ -54,6 +55,7 @@ class Bound:
         price: None where there is none.
         cap: tokens of each choice that the provider must be told; None where it may be sent as asked.
         flaw: why this is no true bound, to be raised where one is needed; None where it is one.
+        credible: tokens of the prompt and of the answers up to which a provider is believed; None where the bound is.
         strict: a hard limit bears on the call.
         rates: how the limits stand that it is held of.
         scarce: one of them has no room for many more such calls.
@@ -67,6 +69,7 @@ class Bound:
     strict: bool = False
     rates: tuple[Rate, ...] = ()
     scarce: bool = False
+    credible: tuple[int, int] | None = None
 
     @property
     def tokens(self) -> int:
@@ -83,9 +86,9 @@ class Bound:
         return Usage(self.prompt_tokens, self.completion_tokens, source="bound")
 
     def holds(self, usage: Usage) -> Usage:
-        """`usage`, and no more of any kind of token than is allowed."""
-        prompt = min(usage.prompt_tokens, self.prompt_tokens)
-        completion = min(usage.completion_tokens, self.completion_tokens)
+        """`usage`, and no more of any kind of token than can be."""
+        most_prompt, most_completion = self.credible or (self.prompt_tokens, self.completion_tokens)
+        prompt, completion = min(usage.prompt_tokens, most_prompt), min(usage.completion_tokens, most_completion)
         cached = min(usage.cached_tokens, prompt)
         written = min(usage.cache_write_tokens, prompt - cached)
         return Usage(prompt, completion, cached, written, min(usage.reasoning_tokens, completion), usage.source)
@@ -93,7 +96,7 @@ class Bound:
     def standing(self, rates: Iterable[Rate], scarce: bool) -> Bound:
         """The same with how the limits stand that it is held of."""
         known = (self.prompt_tokens, self.completion_tokens, self.price, self.cap, self.flaw, self.strict)
-        return Bound(*known, tuple(rates), scarce)
+        return Bound(*known, tuple(rates), scarce, self.credible)
 
 
 class Bounds:
@@ -129,6 +132,7 @@ class Bounds:
         choices = _answers(request)
         if _SEARCHES.search(target.model):
             flaw = flaw or _unbounded("model", "a model that searches the web by itself")
+        credible = (max(prompt, _UNSEEN) if flaw else prompt, _UNSEEN)
         capped = min((most for most in (asked, own or window) if most), default=None)
         if capped is None and choices:
             flaw = flaw or InvalidField(
@@ -141,7 +145,13 @@ class Bounds:
         uncapped = _UNCAPPED if choices and not sensible else None
         enforced = capped if choices and (asked or own) else None
         return (
-            Bound(prompt, min(choices * loose, _LONGEST), price, flaw=flaw or uncapped),
+            Bound(
+                prompt,
+                min(choices * loose, _LONGEST),
+                price,
+                flaw=flaw or uncapped,
+                credible=credible if flaw or uncapped else None,
+            ),
             Bound(prompt, min(choices * (capped or loose), _LONGEST), price, cap=enforced, flaw=flaw, strict=True),
         )
 

@@ -18,6 +18,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _SESSION_HEADERS = ("HTTP_X_CLAUDE_CODE_SESSION_ID", "HTTP_SESSION_ID", "HTTP_X_SESSION_AFFINITY")
+_TIMEOUT = re.compile(r"[1-9][0-9]{0,8}")
 _LONGEST_LABEL = 256  # characters of a header that go into the log
 
 
@@ -54,6 +55,20 @@ def credentials(environ: Mapping[str, Any]) -> list[bytes]:
     scheme, _, token = authorization.partition(" ")
     shown = [environ.get("HTTP_X_API_KEY", ""), token.strip() if scheme.lower() == "bearer" else ""]
     return [credential.encode("latin-1") for credential in shown if credential]
+
+
+def deadline(environ: Mapping[str, Any], record: RequestRecord) -> float | None:
+    """The moment, in monotonic seconds, at which the client said that it stops waiting."""
+    given = environ.get("HTTP_X_GATEWAY_TIMEOUT_MS")
+    if given is None:
+        return None
+    if not _TIMEOUT.fullmatch(given):
+        raise InvalidRequest(
+            "The header x-gateway-timeout-ms must be a whole number of milliseconds, at least 1.",
+            param="x-gateway-timeout-ms",
+            code="invalid_value",
+        )
+    return record.started + int(given) / 1000
 
 
 def _label(value: str | None) -> str | None:

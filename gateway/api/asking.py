@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, g, request
 
+from gateway.api.arriving import deadline
 from gateway.api.lean import Whole
-from gateway.errors import InvalidRequest
 from gateway.model import Answer, CachePolicy, ModelRequest, usd
 from gateway.services.exchange import Exchange
 from gateway.services.inference import Inference
@@ -18,7 +17,6 @@ from gateway.telemetry.record import RequestRecord
 from gateway.wire import sse
 
 _ANY = CachePolicy(read=True, store=True)
-_TIMEOUT = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], bytes], writer: Writer) -> Response:
@@ -36,7 +34,7 @@ def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], 
     record: RequestRecord = g.record
     environ = request.environ
     client = environ.get("gunicorn.socket")
-    exchange = Exchange(asked, g.caller, _cache_policy(environ), record, _deadline(environ, record), client)
+    exchange = Exchange(asked, g.caller, _cache_policy(environ), record, deadline(environ, record), client)
     if not asked.stream:
         whole = inference.complete(exchange)
         headers = gateway_headers(record)
@@ -48,20 +46,6 @@ def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], 
     headers = gateway_headers(record) if relay.start() else {"x-gateway-cache": record.cache or ""}
     headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
     return Response(relay, mimetype=sse.MEDIA_TYPE, headers=headers)
-
-
-def _deadline(environ: Mapping[str, Any], record: RequestRecord) -> float | None:
-    """The moment, in monotonic seconds, at which the client said that it stops waiting."""
-    given = environ.get("HTTP_X_GATEWAY_TIMEOUT_MS")
-    if given is None:
-        return None
-    if not _TIMEOUT.fullmatch(given):
-        raise InvalidRequest(
-            "The header x-gateway-timeout-ms must be a whole number of milliseconds, at least 1.",
-            param="x-gateway-timeout-ms",
-            code="invalid_value",
-        )
-    return record.started + int(given) / 1000
 
 
 def _cache_policy(environ: Mapping[str, Any]) -> CachePolicy:

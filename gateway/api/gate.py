@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from werkzeug.http import HTTP_STATUS_CODES
 
-from gateway.api.arriving import begin_record, credentials
+from gateway.api.arriving import begin_record, credentials, deadline
 from gateway.api.body import close_if_unread
 from gateway.auth.keys import Keys
 from gateway.concurrency import Bell, HungUp, give_way, wait
 from gateway.config.settings import Network
-from gateway.errors import ClientLeft, GatewayError, Overloaded
+from gateway.errors import ClientLeft, DeadlinePassed, GatewayError, Overloaded
 from gateway.policy.places import Ask, Places, State
 from gateway.telemetry.logs import log_request
 from gateway.telemetry.metrics import Metrics
@@ -74,7 +74,7 @@ class Gate:
         ask, bell = self._ask(caller.tenant)
         try:
             if bell:
-                self._wait(ask, bell, record, environ.get("gunicorn.socket"))
+                self._wait(ask, bell, record, environ)
             if ask.state is not State.IN:
                 raise Overloaded(retry_after=self._places.retry_after(time.monotonic()))
             return _Parts(self._app(environ, start_response), partial(self._leave, ask))
@@ -96,12 +96,16 @@ class Gate:
                     self._places.leave(ask, time.monotonic())
             return ask, bell
 
-    def _wait(self, ask: Ask, bell: Bell, record: RequestRecord, client: socket.socket | None) -> None:
-        """Wait until it is in or out, no longer than one may. Raises ClientLeft."""
+    def _wait(self, ask: Ask, bell: Bell, record: RequestRecord, environ: WSGIEnvironment) -> None:
+        """Wait until it is in or out, no longer than one may. Raises ClientLeft, and what `deadline` does."""
         began = time.monotonic()
         self._metrics.queued.inc()
         try:
-            wait(self._places.seconds, client, bell)
+            longest, until = self._places.seconds, deadline(environ, record)
+            left = math.inf if until is None else until - began
+            wait(min(longest, left), environ.get("gunicorn.socket"), bell)
+            if left < longest and ask.state is State.WAITS:
+                raise DeadlinePassed
         except HungUp:
             raise ClientLeft from None
         finally:

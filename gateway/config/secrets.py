@@ -33,6 +33,13 @@ class Secret:
         return hash(self._value)
 
 
+def _in_base64(secret: bytes) -> list[str]:
+    """How base64 writes the secret wherever it stands in what is encoded, as in `user:password`: the characters that
+    have bits of nothing else."""
+    encoded = [base64.b64encode(bytes(ahead) + secret).decode() for ahead in range(3)]
+    return [text[-(-8 * ahead // 6) : 8 * (ahead + len(secret)) // 6] for ahead, text in enumerate(encoded)]
+
+
 class Redactor:
     """Blots known secrets out of text, also in the forms that URLs, JSON and base64 give them.
 
@@ -45,8 +52,7 @@ class Redactor:
         for secret in secrets:
             text = secret.reveal() if secret else ""
             if len(text) >= SHORTEST_SECRET:
-                encoded = base64.b64encode(text.encode()).decode()
-                forms |= {text, quote(text, safe=""), json.dumps(text)[1:-1], encoded}
+                forms |= {text, quote(text, safe=""), json.dumps(text)[1:-1], *_in_base64(text.encode())}
         self._forms = sorted(forms, key=len, reverse=True)
         self._in_json = [json.dumps(form)[1:-1] for form in forms]
 

@@ -25,7 +25,7 @@ attempt at the same target or the next one can help; the message is written for 
     ├── Overloaded               503 overloaded: a worker has as many calls as it takes
     ├── ProviderRefused          4xx the provider's own answer about the request, handed on as it came
     ├── UpstreamError            502 upstream_error
-    │   ├── ProviderFailed       502 it said so itself, with a 5xx
+    │   ├── ProviderFailed       502 it said so itself, with a 5xx or under a success
     │   ├── CredentialRested     502 the gateway's own, which is left alone for a while
     │   │   ├── ProviderBusy     502 429: called too often
     │   │   ├── QuotaSpent       502 402, or 429 for what is spent
@@ -36,7 +36,8 @@ attempt at the same target or the next one can help; the message is written for 
     │   └── ConnectionBroke      502 before the response's headers were there
     │       └── StaleConnection  502 a kept-alive connection ended before one byte of response
     ├── UpstreamTimeout          504 upstream_timeout
-    │   └── ConnectTimeout       504 not connected in time: nothing was sent
+    │   ├── ConnectTimeout       504 not connected in time: nothing was sent
+    │   └── DeadlinePassed       504 the client's own, before anybody was called
     ├── NoProviderAvailable      503 no_provider_available: all are left alone, or have no room
     ├── ClientLeft               499 client_left: nobody is told
     └── CutOff                   503 cut_off: by a stop that could not wait longer
@@ -81,6 +82,7 @@ from gateway.errors.upstream import (
     CredentialRefused,
     CredentialRested,
     CutOff,
+    DeadlinePassed,
     NoProviderAvailable,
     ProviderBusy,
     ProviderFailed,
@@ -102,6 +104,7 @@ __all__ = [
     "CredentialRefused",
     "CredentialRested",
     "CutOff",
+    "DeadlinePassed",
     "GatewayError",
     "HeadersTooLarge",
     "InsufficientQuota",

@@ -36,7 +36,7 @@ class UpstreamError(GatewayError):
 
 
 class ProviderFailed(UpstreamError):
-    """The provider's own status says so.
+    """The provider itself says so.
 
     Args:
         transient: whether the status is one that passes.
@@ -76,7 +76,7 @@ class ProviderBusy(CredentialRested):
 
 
 class QuotaSpent(CredentialRested):
-    pass
+    client_may_retry: bool | None = False
 
 
 class CredentialForbidden(CredentialRested):
@@ -123,6 +123,12 @@ class ConnectTimeout(UpstreamTimeout):
     retryable = True
     transient = True
     client_may_retry = None
+
+
+class DeadlinePassed(UpstreamTimeout):
+    may_be_billed = False
+    client_may_retry = None
+    default_message = "The time that x-gateway-timeout-ms gives was over before a provider could be asked."
 
 
 class NoProviderAvailable(GatewayError):

@@ -212,10 +212,6 @@ def too_large(provider: str, detail: str) -> AnswerTooLarge:
     return AnswerTooLarge(f"The answer of the provider {provider!r} is larger than this gateway takes.", detail=detail)
 
 
-def not_understood(provider: str) -> UpstreamError:
-    return UpstreamError(f"The provider {provider!r} sent an answer that cannot be understood.")
-
-
 def _root(error: BaseException) -> str:
     """The innermost cause for the operator; only the system's is quoted, others may hold what the provider sent."""
     root = list(_causes(error))[-1]

@@ -21,10 +21,10 @@ from gateway.errors import (
     ProviderRefused,
 )
 from gateway.model import Completion, ModelRequest, Operation
-from gateway.providers.base import Call, Report, Stream, failure
+from gateway.providers.base import Call, Report, Stream, failure, no_answer
 from gateway.providers.checking import MODELS, check
 from gateway.providers.connection import Deadlines
-from gateway.providers.http import Reply, Transport, not_understood, too_large
+from gateway.providers.http import Reply, Transport, too_large
 from gateway.providers.openai_stream import OpenAIStream
 from gateway.wire import openai, sse
 from gateway.wire.edit import edited
@@ -45,6 +45,7 @@ _PATHS: dict[Operation, str] = {
     "completions": "/completions",
     "embeddings": "/embeddings",
 }
+_UNSTREAMED = "application/json", "text/html"  # some servers do not stream, and bill all the same; a page is none
 _LARGEST_UNSTREAMED = 8_388_608  # bytes of a whole answer to who asked for a stream, which is made of it
 _LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on, framing included
 _LONGEST_TOKEN = 256  # characters; of the largest vocabularies it has 128, all of them spaces
@@ -55,14 +56,15 @@ class OpenAIProvider:
 
     Args:
         settings: the configured provider.
+        redactor: knows what no client may be told.
     """
 
-    def __init__(self, settings: ProviderSettings) -> None:
+    def __init__(self, settings: ProviderSettings, redactor: Redactor) -> None:
         self.name = settings.name
         self._vendor = VENDORS[settings.kind]
         self._timeouts = settings.timeouts
         self._keys = max(1, len(settings.api_keys))
-        self._redactor = Redactor(settings.secrets())
+        self._redactor = redactor
         self._transport = Transport(settings, *_PATHS.values(), MODELS)
 
     def check(self, models: Collection[str]) -> Report:
@@ -74,10 +76,8 @@ class OpenAIProvider:
     def stream(self, request: ModelRequest, model: str, call: Call) -> Stream:
         first_by = time.monotonic() + self._timeouts.first_byte
         reply = self._send(request, model, call, first_by)
-        if reply.headers.get("content-type", "").startswith("application/json"):
-            return Replay(
-                self._whole(request, reply, _LARGEST_UNSTREAMED)
-            )  # some servers do not stream, and bill all the same
+        if reply.headers.get("content-type", "").startswith(_UNSTREAMED):
+            return Replay(self._whole(request, reply, _LARGEST_UNSTREAMED))
         transcript = Transcript(request.operation, self._vendor.reasoning_beside)
         most = self._most_characters(request, call.cap)
         stream = OpenAIStream(self.name, reply, self._timeouts, transcript, most, self._request_id(reply.headers))
@@ -101,7 +101,7 @@ class OpenAIProvider:
         except openai.TooManyParts as error:
             raise too_large(self.name, str(error)) from error
         except ValueError as error:
-            raise not_understood(self.name) from error
+            raise no_answer(self.name, body) from error
 
     def _send(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
         """Send the request; a reply that is no success is raised."""

@@ -13,9 +13,9 @@ import orjson
 from gateway.config.settings import Timeouts
 from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout
 from gateway.model import Completion
-from gateway.providers.base import TICK, error_code
+from gateway.providers.base import TICK, error_code, no_answer, not_understood
 from gateway.providers.connection import MAX_STREAM_BYTES
-from gateway.providers.http import Reply, not_understood, too_large
+from gateway.providers.http import Reply, too_large
 from gateway.wire import sse
 from gateway.wire.transcript import Transcript
 
@@ -67,7 +67,7 @@ class OpenAIStream:
                     self.leave()
                     break
                 return
-        raise not_understood(self._provider)
+        raise not_understood(self._provider, "no chunk to begin with")
 
     def blocks(self) -> Iterator[bytes]:
         yield self._first
@@ -89,22 +89,25 @@ class OpenAIStream:
         with contextlib.closing(self._reply.arrivals(TICK, MAX_STREAM_BYTES)) as arrivals:
             for data in arrivals:
                 try:
-                    block, last = _up_to_the_end(framer.feed(data))
+                    events, last = _up_to_the_end(framer.feed(data))
                 except ValueError as error:
-                    raise not_understood(self._provider) from error
+                    raise not_understood(self._provider, str(error)) from error
+                block = sse.data_alone(events)
                 for part in (block,) if self._first else _first_apart(block):
                     if part:
                         self._take_in(part)
-                    if time.monotonic() > self._due and not (part and self._first):  # comments are no first event
+                    if time.monotonic() > self._due and not (events and self._first):  # comments are no first event
                         raise UpstreamTimeout(
                             f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
                         )
                     yield part
-                    if part and self._first:  # and whoever took it may have been slow
+                    if events and self._first:  # and whoever took it may have been slow
                         self._due = time.monotonic() + self._timeouts.idle
                 if last == _DONE:
                     self._reply.finish(_LAST_BYTES)
                     return
+                if last is not None and not self._first:
+                    raise no_answer(self._provider, last)
                 if last is not None:
                     raise _broke_off(self._provider, error_code(last))
         raise _broke_off(self._provider, "it ended without [DONE]")

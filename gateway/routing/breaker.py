@@ -1,6 +1,7 @@
 """A breaker: closed, it lets calls pass; after several failures in a row it is open, and nobody calls the target. When
 its time is over one call is let through, the probe: if that succeeds it closes, else it is open again for twice as
-long. There is one probe an interval, over all workers: whoever takes it begins the next interval.
+long. There is one probe at a time, over all workers, and one an interval; one that has said nothing for ten seconds
+is not waited for any longer.
 
 Failures in a row that are all one tenant's may be of its own making: for them it is open for this tenant alone, until
 another one's call fails too. A tenant whose probe came to nothing lets others try first.
@@ -15,6 +16,8 @@ from hashlib import blake2b
 from gateway.routing.board import SECOND
 
 LONGEST = 30.0  # seconds that it is ever open
+
+_SILENT = 10.0  # seconds that a probe is waited for: it may hang, or its worker be gone
 
 _FORM = struct.Struct("<Id?QII")
 
@@ -68,16 +71,17 @@ class Breaker:
         return left if 0 < left <= 2 * LONGEST else 0.0
 
     def let_through(self, now: int) -> Breaker:
-        """After one call was, of an open one whose time is over. Where the last probe has not come back in its
-        interval, the next one is twice as long: those that hang must not pile up."""
+        """After one call was, of an open one whose time is over. Where the last probe has not come back, the next
+        interval is twice as long: those that hang must not pile up."""
         seconds = min(LONGEST, 2 * self.seconds) if self.probing else self.seconds
-        return replace(self, seconds=seconds, probing=True, until=now + int(seconds * SECOND), last=0)
+        return replace(self, seconds=seconds, probing=True, until=now + int(max(_SILENT, seconds) * SECOND), last=0)
 
     def came_to_nothing(self, now: int, tenant: int, was_sent: bool) -> Breaker:
         """After a probe that says nothing of the target. Where nothing was sent, another may be let through at once."""
         if self.closed:
             return self
-        return replace(self, probing=False, until=self.until if was_sent else now, last=tenant)
+        until = now + int(self.seconds * SECOND) if was_sent else now
+        return replace(self, probing=False, until=until, last=tenant)
 
     def failed(self, now: int, tenant: int, is_probe: bool, failures: int, open_seconds: float) -> Breaker:
         """After a failure. Those of calls that were under way when it opened say nothing new."""
@@ -91,6 +95,11 @@ class Breaker:
         seconds = min(LONGEST, 2 * self.seconds)
         return replace(self, seconds=seconds, probing=False, until=now + int(seconds * SECOND))
 
+    def answering(self, failures: int) -> Breaker:
+        """After the beginning of a probe's answer, however long that takes: closed, but the next failure opens it again.
+        An answer that breaks off is none."""
+        return self if self.closed else Breaker(failures - 1, only=self.only)
+
     def succeeded(self, is_probe: bool) -> Breaker:
-        """After an answer. Of an open one only a probe's counts: others may have been asked before it opened."""
+        """After a whole answer. Of an open one only a probe's counts: others may have been asked before it opened."""
         return Breaker() if self.closed or is_probe else self

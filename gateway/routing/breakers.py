@@ -51,8 +51,13 @@ class Breakers:
             raise Unavailable(_LEFT_ALONE, waits)
         return not found.closed_for(whose)
 
+    def answering(self, target: Target) -> None:
+        """The answer to a probe has begun."""
+        if cell := self._cell(target):
+            self._change(cell, lambda breaker, now: breaker.answering(self._settings.failures))
+
     def succeeded(self, target: Target, is_probe: bool) -> None:
-        """An answer came."""
+        """A whole answer came."""
         cell = self._cell(target)
         if cell and self._board.get(cell):
             self._change(cell, lambda breaker, now: breaker.succeeded(is_probe))

@@ -10,7 +10,7 @@ from gateway.errors import CredentialRefused, CredentialRested
 from gateway.model import Target
 from gateway.routing.affinity import ranked
 from gateway.routing.board import SECOND, Board
-from gateway.routing.unavailable import Unavailable
+from gateway.routing.unavailable import Resting
 
 LONGEST = 60.0  # seconds of rest
 
@@ -43,7 +43,7 @@ class Credentials:
             rested: none that is to rest; otherwise one will do whose rest the provider has not asked for.
 
         Raises:
-            Unavailable: there is none.
+            Resting: there is none.
         """
         names = self._names[target.provider]
         if not names:
@@ -52,7 +52,7 @@ class Credentials:
         usable = [key for key, (rest, _) in enumerate(rests) if not rest]
         usable = usable or [key for key, (_, asked_for) in enumerate(rests) if not (rested or asked_for)]
         if not usable:
-            raise Unavailable("its credentials rest", min(rest for rest, _ in rests))
+            raise Resting("its credentials rest", min(rest for rest, _ in rests))
         return ranked(usable, lambda _: 1, conversation)[0]
 
     def has_another(self, target: Target, than: int) -> bool:

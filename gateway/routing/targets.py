@@ -102,8 +102,9 @@ class Targets:
 
     def answered(self, place: Place) -> None:
         """The target has begun to answer: that ends a probe, however long the answer takes."""
-        was_probe, place.is_probe = place.is_probe, False
-        self._breakers.succeeded(place.target, was_probe)
+        if place.is_probe:
+            place.is_probe = False
+            self._breakers.answering(place.target)
 
     def leave(self, place: Place, is_well: bool | None, error: GatewayError | None = None, sent: bool = True) -> None:
         """Give a place back.

@@ -13,3 +13,7 @@ class Unavailable(Exception):
         super().__init__(why)
         self.why = why
         self.seconds = seconds
+
+
+class Resting(Unavailable):
+    """All its credentials rest, as their provider has asked for. It is well, so a short rest is worth a wait."""

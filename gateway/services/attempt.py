@@ -91,6 +91,8 @@ class Attempt:
         Returns:
             The answer with its price.
         """
+        if isinstance(error, UpstreamError | UpstreamTimeout):  # one without an answer the route tells
+            self._exchange.record.tried.append(f"{self._target}: {error.detail or error.code}")
         try:
             self._end(error)
             return self._books.settle(self._exchange, self._entry, completion, error)

@@ -101,7 +101,7 @@ class Books:
     def settle(self, exchange: Exchange, entry: Entry, completion: Completion, error: GatewayError | None) -> Answer:
         """Write down an answer, or as much as came of it; the answer with its price."""
         usage = self._usage(exchange, entry, completion)
-        allowed = usage if entry.bound.flaw else entry.bound.holds(usage)
+        allowed = entry.bound.holds(usage)
         unlikely = completion.misreported or (completion.usage is not None and usage.source != "provider")
         suspect = unlikely or (allowed != usage and usage.source == "provider")
         if suspect:

@@ -14,6 +14,7 @@ from gateway.config.settings import ModelSettings, RetrySettings
 from gateway.errors import (
     ClientLeft,
     CredentialRested,
+    DeadlinePassed,
     GatewayError,
     NoProviderAvailable,
     StaleConnection,
@@ -23,11 +24,12 @@ from gateway.routing.affinity import conversation, ranked
 from gateway.routing.budget import RetryBudget
 from gateway.routing.router import Candidate
 from gateway.routing.targets import Place, Targets
-from gateway.routing.unavailable import Unavailable
+from gateway.routing.unavailable import Resting, Unavailable
 from gateway.services.exchange import Exchange
 from gateway.telemetry.metrics import Metrics
 
 MOST_ATTEMPTS = 5  # of one request, over all its targets
+MOST_AT_TARGET = 3  # with its other credentials, which are tried however often the operator wants retries
 LONGEST_PAUSE = 5.0  # seconds of a Retry-After that a request waits
 
 _FIRST_PAUSE = 0.1  # seconds, doubled by each failure; what is waited is a random part of it
@@ -93,28 +95,38 @@ class Route:
         self._made = 0
         self._ended = False
         self._soonest = math.inf  # seconds until one that takes no call now may
+        self._rested_in = math.inf  # the same of those whose credentials only rest
         self._failure: GatewayError | None = None
 
     def steps(self) -> Iterator[Step]:
         """Each next step, as long as it may help; whoever makes one notes its error. Where there are none but
-        credentials that rest, these have to do, unless the provider itself has asked for it."""
+        credentials that rest, these have to do, unless the provider itself has asked for it; then they are waited for,
+        if it is for a moment."""
         self._routing.budget.request()
-        for rested in (True, False):
-            for number, candidate in enumerate(self._ranked, 1):
-                yield from self._at(candidate, rested, len(self._ranked) - number)
-                if self._ended:
-                    return
-            if self._made:
-                return
+        if self._is_late(time.monotonic()):
+            self._failure = DeadlinePassed()
+            return
+        yield from self._at_each(rested=True)
+        if not self._made:
+            yield from self._at_each(rested=False)
+        if not self._made and self._rested():
+            yield from self._at_each(rested=True)
 
     def failure(self) -> GatewayError:
         """Why there is no further step; told once."""
         failure, self._failure = self._failure, None
         return failure or NoProviderAvailable(retry_after=max(1, math.ceil(self._soonest)))
 
+    def _at_each(self, rested: bool) -> Iterator[Step]:
+        for number, candidate in enumerate(self._ranked, 1):
+            yield from self._at(candidate, rested, len(self._ranked) - number)
+            if self._ended:
+                return
+
     def _at(self, candidate: Candidate, rested: bool, others: int) -> Iterator[Step]:
         """The steps at one target, which leave one to each of the `others` after it."""
-        most = max(1, min(self._routing.retry.attempts, MOST_ATTEMPTS - self._made - others))
+        room, again = max(1, MOST_ATTEMPTS - self._made - others), False
+        most = min(self._routing.retry.attempts, room)
         for tries in count(1):
             try:
                 place = self._routing.targets.enter(
@@ -122,11 +134,13 @@ class Route:
                 )
             except Unavailable as closed:
                 self._soonest = min(self._soonest, closed.seconds)
-                self._tell(candidate, closed.why)
+                if isinstance(closed, Resting):
+                    self._rested_in = min(self._rested_in, closed.seconds)
+                self._tell(candidate, closed.why, again=False)
                 return
-            if tries > 1:
+            if again:
                 self._routing.metrics.retry()
-            elif candidate is not self._ranked[0]:
+            elif tries > 1 or candidate is not self._ranked[0]:
                 self._routing.metrics.fallback()
             self._made += 1
             step = Step(candidate, place, time.monotonic())
@@ -138,13 +152,17 @@ class Route:
             if isinstance(error, StaleConnection):
                 most = max(most, 2)  # nobody has had the request, however often the operator wants it tried
             self._ended = self._made == MOST_ATTEMPTS or not self._may_go_on(error, time.monotonic() - step.began)
-            if self._ended or tries == most or not self._again(step, error, tries):
+            if self._ended:
+                return
+            again = not self._has_another_key(step, error)
+            if again and (tries >= most or not self._again(step, error, tries)):
+                return
+            if not again and tries >= min(MOST_AT_TARGET, room):
                 return
 
     def _may_go_on(self, error: GatewayError, seconds: float) -> bool:
         """Whether another attempt may help after one that failed so late, and does not buy twice what was only slow."""
-        deadline = self._exchange.deadline
-        if deadline is not None and time.monotonic() >= deadline:
+        if self._is_late(time.monotonic()):
             return False
         if error.may_be_billed and (isinstance(error, UpstreamTimeout) or (error.retryable and seconds > _SILENCE)):
             return self._model.retry_after_silence
@@ -153,16 +171,28 @@ class Route:
     def _again(self, step: Step, error: GatewayError, tries: int) -> bool:
         """Whether the same target is tried again; waits until it may be."""
         pause = _FIRST_PAUSE * 2 ** (tries - 1) * _random.random()
-        if isinstance(error, CredentialRested) and self._routing.targets.has_another_key(step.place):
-            pause = 0.0
-        elif not error.transient or (error.may_be_billed and time.monotonic() - step.began > _AT_ONCE):
+        if not error.transient or (error.may_be_billed and time.monotonic() - step.began > _AT_ONCE):
             return False
-        elif error.retry_after:
+        if error.retry_after:
             pause += error.retry_after
-        until, deadline = time.monotonic() + pause, self._exchange.deadline
-        if pause > LONGEST_PAUSE + _FIRST_PAUSE * 2**tries or (deadline is not None and until >= deadline):
+        if pause > LONGEST_PAUSE + _FIRST_PAUSE * 2**tries or self._is_late(time.monotonic() + pause):
             return False
         return self._routing.budget.take() and self._waited(pause)
+
+    def _has_another_key(self, step: Step, error: GatewayError) -> bool:
+        """Whether the failure was the credential's alone and there is another one: that is no retry, but as good as
+        another target."""
+        return isinstance(error, CredentialRested) and self._routing.targets.has_another_key(step.place)
+
+    def _rested(self) -> bool:
+        """Whether a credential has come back from a short rest, which is waited for; not all go on at once."""
+        pause = self._rested_in + _random.random() * min(1.0, self._rested_in)
+        if self._rested_in > LONGEST_PAUSE or self._is_late(time.monotonic() + pause):
+            return False
+        return self._waited(pause)
+
+    def _is_late(self, when: float) -> bool:
+        return self._exchange.deadline is not None and when >= self._exchange.deadline
 
     def _waited(self, seconds: float) -> bool:
         """Wait. Raises ClientLeft."""
@@ -175,5 +205,7 @@ class Route:
             self._exchange.record.waited_seconds += time.monotonic() - began
         return True
 
-    def _tell(self, candidate: Candidate, why: str) -> None:
-        self._exchange.record.tried.append(f"{candidate.target}: {why}")
+    def _tell(self, candidate: Candidate, why: str, again: bool = True) -> None:
+        told = f"{candidate.target}: {why}"
+        if again or told not in self._exchange.record.tried:
+            self._exchange.record.tried.append(told)

@@ -10,6 +10,8 @@ PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"  # how a stream of OpenAI's ends
 LARGEST_EVENT = 4_194_304  # bytes
 
+_BETWEEN = b"\n\ndata: "  # two events
+
 
 class Framer:
     """Cuts a stream into whole events, however its bytes come. Lines may end in LF, CRLF or CR, and then in LF."""
@@ -59,14 +61,28 @@ def events(block: bytes) -> list[bytes]:
 
 def payloads(block: bytes) -> Iterable[bytes]:
     """What the events of a block say: the data of each, without those that have none, such as comments."""
-    plain = block[6:-2].split(b"\n\ndata: ")  # as nearly all streams are
-    if block.startswith(b"data: ") and block.endswith(b"\n\n") and block.count(b"\n") == 2 * len(plain):
-        return plain
-    return _data(block)
+    if _is_plain(block):
+        return block[6:-2].split(_BETWEEN)
+    return (b"\n".join(data) for data in _data(block))
 
 
-def _data(block: bytes) -> Iterator[bytes]:
+def data_alone(block: bytes) -> bytes:
+    """A block without comments, names and ids of its events, which a client of OpenAI's API has no use for, and without
+    whatever else stands between them."""
+    if not block or _is_plain(block):
+        return block
+    return b"".join(b"data: %b\n\n" % b"\ndata: ".join(data) for data in _data(block))
+
+
+def _is_plain(block: bytes) -> bool:
+    """Whether it is nothing but events of one line of data each, as nearly all streams are."""
+    is_framed = block.startswith(b"data: ") and block.endswith(b"\n\n")
+    return is_framed and block.count(b"\n") == 2 * (1 + block.count(_BETWEEN))
+
+
+def _data(block: bytes) -> Iterator[list[bytes]]:
+    """The lines of data of each event that has any."""
     for found in events(block):
         data = [line[5:].removeprefix(b" ") for line in found.split(b"\n") if line.startswith(b"data:")]
         if data:
-            yield b"\n".join(data)
+            yield data

@@ -43,10 +43,31 @@ def test_what_no_moment_helps_against_is_not_tried_again(status: int, caller: Fl
 
 
 @pytest.mark.shows("F9")
-def test_a_quota_that_is_spent_is_not_tried_again_but_elsewhere(caller: FlaskClient, upstream: Upstream) -> None:
-    upstream.script = answers({"error": {"code": "insufficient_quota"}}, 429, {"retry-after": "1"})
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "insufficient_quota"},
+        {"code": "rate_limit_exceeded", "type": "insufficient_quota"},
+        {"code": "quota_exceeded"},
+        {"type": "exceeded_current_quota_error"},
+        {"message": "You exceeded your current quota, please check your plan and billing details."},
+    ],
+)
+def test_a_quota_that_is_spent_is_not_tried_again_but_elsewhere(
+    error: dict[str, str], caller: FlaskClient, upstream: Upstream
+) -> None:
+    upstream.script = answers({"error": error}, 429, {"retry-after": "1"})
     assert told(ask(caller, "falls")) == (200, "other/b", "2")
     assert len(upstream.received) == 1
+    assert ask(caller).headers["x-should-retry"] == "false"
+
+
+@pytest.mark.shows("F9")
+def test_a_minutes_quota_that_gemini_names_so_is_tried_again(caller: FlaskClient, upstream: Upstream) -> None:
+    message = "You exceeded your current quota, please check your plan and billing details."
+    error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": message}
+    upstream.script = at_first(answers([{"error": error}], 429))
+    assert told(ask(caller)) == (200, "up/a", "2")
 
 
 @pytest.mark.shows("F9")

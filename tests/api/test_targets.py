@@ -142,3 +142,46 @@ def test_a_stream_that_has_begun_lets_others_call_its_target_again(caller: Flask
     upstream.script = GOOD_ANSWER
     assert [ask(caller).status_code for _ in range(3)] == [200] * 3
     under_way.close()
+
+
+def test_another_key_is_no_retry_and_needs_no_room_in_their_budget(make_app: MakeApp, upstream: Upstream) -> None:
+    file = f"""
+retry: {{attempts: 1, budget_percent: 0}}
+providers: {{pool: {{kind: openai, base_url: {upstream.base_url}, api_key: 'sk-1,sk-2,sk-3,sk-4'}}}}
+models: {{m: {{targets: [{{provider: pool, model: a}}]}}}}
+"""
+    caller = make_app(file, MODEL_NAME="m").test_client()
+    upstream.script = at_first(failing(429), failing(429))
+    assert told(ask(caller)) == (200, "pool/a", "3")
+    assert metric(caller, "llm_gateway_retries_total") == 0
+    upstream.script = failing(429)
+    assert ask(caller).status_code == 502
+    assert len(upstream.received) <= 3 + 3, "no target is asked more often for one call"
+
+
+def test_a_short_rest_that_the_only_provider_has_asked_for_is_waited_for(
+    make_app: MakeApp, upstream: Upstream
+) -> None:
+    file = f"""
+retry: {{attempts: 1}}
+providers: {{lone: {{kind: openai, base_url: {upstream.base_url}, api_key: sk-1}}}}
+models: {{m: {{targets: [{{provider: lone, model: a}}]}}}}
+"""
+    caller = make_app(file, MODEL_NAME="m").test_client()
+    upstream.script = at_first(failing(429, retry_after="1"))
+    assert ask(caller).status_code == 502
+    began = time.monotonic()
+    assert ask(caller, x_gateway_timeout_ms="500").status_code == 503, "who cannot wait is told at once"
+    assert told(ask(caller)) == (200, "lone/a", "1")
+    assert 0.5 < time.monotonic() - began < 2.5
+
+
+def test_a_target_whose_streams_always_break_off_is_left_alone(caller: FlaskClient, upstream: Upstream) -> None:
+    event = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'
+    broken = sending([b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + event], stay=False)
+    upstream.script = broken
+    homes = [told(ask(caller, "tiers", stream=True))[1] for _ in range(6)]
+    assert homes == ["up/a"] * 3 + ["other/b"] * 3
+    time.sleep(0.35)
+    homes = [told(ask(caller, "tiers", stream=True))[1] for _ in range(3)]
+    assert homes == ["up/a", "other/b", "other/b"], "a probe that breaks off opens it again"

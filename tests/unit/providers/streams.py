@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings, Secret, Timeouts
 from gateway.model import ModelRequest
 from gateway.providers.base import Call
@@ -34,9 +35,8 @@ def chunked(*parts: bytes) -> bytes:
 
 
 def provider(upstream: Upstream, kind: str = "openai", **timeouts: float) -> OpenAIProvider:
-    return OpenAIProvider(
-        ProviderSettings("up", kind, upstream.base_url, (Secret("sk-secret-1"),), timeouts=Timeouts(**timeouts))
-    )
+    settings = ProviderSettings("up", kind, upstream.base_url, (Secret("sk-secret-1"),), timeouts=Timeouts(**timeouts))
+    return OpenAIProvider(settings, Redactor(settings.secrets()))
 
 
 def stream(upstream: Upstream, request: ModelRequest = REQUEST, **kind: Any) -> OpenAIStream:

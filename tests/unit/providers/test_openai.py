@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings, Secret, Timeouts
 from gateway.config.vendors import VENDORS
 from gateway.errors import AnswerTooLarge, CredentialRefused, ProviderRefused, UpstreamError, UpstreamTimeout
@@ -25,16 +26,15 @@ REQUEST = ModelRequest("chat", None, ASKED, "u-1")
 
 
 def provider(upstream: Upstream, kind: str = "openai", total: float = 5) -> OpenAIProvider:
-    return OpenAIProvider(
-        ProviderSettings(
-            "up",
-            kind,
-            upstream.base_url,
-            (Secret("sk-secret-1"),),
-            timeouts=Timeouts(total=total),
-            headers={"x-token": Secret("header-credential-1"), "x-team": Secret("platform")},
-        )
+    settings = ProviderSettings(
+        "up",
+        kind,
+        upstream.base_url,
+        (Secret("sk-secret-1"),),
+        timeouts=Timeouts(total=total),
+        headers={"x-token": Secret("header-credential-1"), "x-team": Secret("platform")},
     )
+    return OpenAIProvider(settings, Redactor(settings.secrets()))
 
 
 def ask(upstream: Upstream, request: ModelRequest = REQUEST, model: str = "gpt-4o-mini", **kind: Any) -> Completion:
@@ -142,7 +142,7 @@ def test_an_error_text_that_holds_our_credential_is_not_handed_on(key: str, upst
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        ({"message": "the prompt was: my secret", "code": "quota"}, "quota"),
+        ({"message": "the prompt was: my secret", "code": "slow_down"}, "slow_down"),
         ({"message": "my secret", "code": 400, "type": "exceed_context_size_error"}, "exceed_context_size_error"),
         ({"message": "my secret", "code": None}, "no error code"),
         ({"code": "x" * 90 + "sk-secret-1"}, "no error code"),

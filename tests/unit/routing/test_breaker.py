@@ -47,13 +47,27 @@ def test_calls_that_were_under_way_when_it_opened_change_nothing() -> None:
     assert opened().failed(SECOND, ANN, False, FAILURES, OPEN) == opened()
 
 
+def test_there_is_one_probe_at_a_time_however_late_it_fails() -> None:
+    breaker = opened().let_through(2 * SECOND)
+    assert breaker.wait(8 * SECOND, ANN) > 0, "the probe is still under way"
+    assert breaker.failed(8 * SECOND, ANN, True, FAILURES, OPEN).wait(8 * SECOND, ANN) == 2 * OPEN
+
+
+def test_an_answer_that_only_began_is_none_when_the_next_failure_counts() -> None:
+    breaker = opened().let_through(2 * SECOND).answering(FAILURES)
+    assert breaker.closed
+    assert not breaker.failed(3 * SECOND, ANN, False, FAILURES, OPEN).closed, "it broke off"
+    assert breaker.succeeded(False) == Breaker(), "it ended well"
+    assert Breaker().answering(FAILURES) == Breaker(), "nor does a late probe count against one that is closed"
+
+
 def test_probes_that_do_not_come_back_are_followed_by_fewer_and_fewer() -> None:
     breaker, now, times = opened(), 0, []
     for _ in range(6):
         now += int(breaker.wait(now, ANN) * SECOND)
         breaker = breaker.let_through(now)
         times.append(breaker.wait(now, ANN))
-    assert times == [2, 4, 8, 16, LONGEST, LONGEST]
+    assert times == [10, 10, 10, 16, LONGEST, LONGEST]
 
 
 def test_a_clock_that_was_put_back_does_not_keep_it_open() -> None:
@@ -73,7 +87,7 @@ def test_it_never_lets_two_through_in_an_interval_and_never_waits_longer_than_th
             was_closed = breaker.closed
             breaker = breaker.let_through(now)
             assert not was_closed, "only an open one has probes"
-            let_through, interval = now, breaker.wait(now, ANN)
+            let_through, interval = now, breaker.seconds
         elif event.endswith("fails"):
             before = breaker
             breaker = breaker.failed(now, ANN, event.startswith("probe"), FAILURES, OPEN)
@@ -105,7 +119,7 @@ def test_a_tenant_whose_probe_came_to_nothing_lets_others_try_first() -> None:
     assert (sent.wait(now, BOB), sent.wait(now, ANN)) == (2, 4), "there was one in this interval"
     not_sent = opened().let_through(now).came_to_nothing(now, ANN, was_sent=False)
     assert (not_sent.wait(now, BOB), not_sent.wait(now, ANN)) == (0, 2)
-    assert not_sent.let_through(now + 2 * SECOND).wait(now + 2 * SECOND, BOB) == 2, "and it has not failed"
+    assert not_sent.let_through(now + 2 * SECOND).seconds == 2, "and it has not failed"
 
 
 def test_what_nobody_wrote_is_a_new_one() -> None:
