@@ -14,7 +14,7 @@ from gateway.model import ModelRequest
 
 T = TypeVar("T")
 
-_PROMPT = 1024  # characters of a completion's prompt that tell it from others
+_PROMPT = 1024  # characters of a prompt without messages, which grows at its end, that tell it from others
 _random = random.Random()  # noqa: S311 - spreads load, guards nothing
 
 
@@ -65,9 +65,10 @@ def _beginning(request: ModelRequest) -> str | None:
     if request.operation == "chat":
         first: list[object] = []
         for message in request.asked["messages"]:
-            first.append(message)
             if message.get("role") == "user":
+                first.append(message if request.body is not None else message["content"][:_PROMPT])
                 break
+            first.append(message)
         said = orjson.dumps(first)
     else:
         said = orjson.dumps(request.asked.get("prompt"))[:_PROMPT]

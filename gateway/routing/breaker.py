@@ -96,8 +96,8 @@ class Breaker:
         return replace(self, seconds=seconds, probing=False, until=now + int(seconds * SECOND))
 
     def answering(self, failures: int) -> Breaker:
-        """After the beginning of a probe's answer, however long that takes: closed, but the next failure opens it again.
-        An answer that breaks off is none."""
+        """After the beginning of a probe's answer, which may take long: closed, but the next failure opens it again.
+        One that breaks off is none."""
         return self if self.closed else Breaker(failures - 1, only=self.only)
 
     def succeeded(self, is_probe: bool) -> Breaker:

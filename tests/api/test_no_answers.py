@@ -62,10 +62,8 @@ def test_of_a_stream_that_broke_the_log_says_where_and_why(books: Books, caplog:
 @pytest.mark.shows("P16")
 def test_what_stands_between_the_events_of_a_stream_reaches_no_client(books: Books) -> None:
     secret = b"sk-between-the-events"
-    books.upstream.script = sending(
-        [HEAD, b": %b\n\n" % secret, b"id: %b\nevent: chunk\n" % secret + CHUNK, b"<p>%b</p>\n\n" % secret, CHUNK]
-        + [b"retry: 1\n\n", b"data: [DONE]\n\n"]
-    )
+    between = b": %b\n\nretry: 1\n\n<p>%b</p>\n\nid: %b\nevent: chunk\n" % (secret, secret, secret)
+    books.upstream.script = sending([HEAD, between, CHUNK, between, CHUNK, b"data: [DONE]\n\n"])
     assert books.ask(stream=True).data == 2 * CHUNK + b"data: [DONE]\n\n"
 
 

@@ -159,9 +159,7 @@ models: {{m: {{targets: [{{provider: pool, model: a}}]}}}}
     assert len(upstream.received) <= 3 + 3, "no target is asked more often for one call"
 
 
-def test_a_short_rest_that_the_only_provider_has_asked_for_is_waited_for(
-    make_app: MakeApp, upstream: Upstream
-) -> None:
+def test_a_short_rest_that_the_only_provider_has_asked_for_is_waited_for(make_app: MakeApp, upstream: Upstream) -> None:
     file = f"""
 retry: {{attempts: 1}}
 providers: {{lone: {{kind: openai, base_url: {upstream.base_url}, api_key: sk-1}}}}

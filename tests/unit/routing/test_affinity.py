@@ -67,3 +67,12 @@ def test_a_text_to_complete_is_known_by_its_beginning_and_embeddings_are_no_conv
     one, longer = (ModelRequest("completions", "m", {"prompt": words}) for words in (text, text + "y"))
     assert conversation("t", None, one, "session") == conversation("t", None, longer, "session")
     assert conversation("t", None, ModelRequest("embeddings", "m", {"input": "x"}), "session") is None
+
+
+def test_a_prompt_without_messages_that_grows_at_its_end_stays_one_conversation() -> None:
+    text = "x" * 2000
+    one, longer, other = (said(words) for words in (text, text + "y", "z" + text))
+    assert conversation("t", None, one, "session") == conversation("t", None, longer, "session")
+    assert conversation("t", None, one, "session") != conversation("t", None, other, "session")
+    messages = (said(words, body=b"{}") for words in (text, text + "y"))
+    assert len({conversation("t", None, each, "session") for each in messages}) == 2, "first messages do not grow"
