@@ -211,6 +211,8 @@ def _settle(
     for moved, unit, amount in held.moves:
         spends = 0 if usage.source == "cache" else counted(unit, 0, tokens, cost)
         more = amount if unit == "requests" else spends
+        if not (more or amount):
+            continue
         for limit_id, instance, _, spent in tx.run("move", balance=moved, more_spent=more, less_held=amount):
             limit = limits(tx).get(limit_id)
             if limit and spent - more <= limit.value < spent:
