@@ -43,6 +43,8 @@ def respond(error: GatewayError, status: int | None = None) -> Response:
     response = Response(body, status or error.status, mimetype="application/json")
     if g.record.attempts:
         response.headers.update(gateway_headers(g.record))
+    elif g.record.tried:
+        response.headers["x-gateway-attempts"] = "0"
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.client_may_retry is not None:

@@ -58,6 +58,7 @@ def test_a_target_that_fails_again_and_again_is_left_alone_and_called_again_once
     assert time.monotonic() - began < 0.3
     assert refused.json is not None
     assert (refused.status_code, refused.json["error"]["code"]) == (503, "no_provider_available")
+    assert refused.headers["x-gateway-attempts"] == "0"
     assert int(refused.headers["Retry-After"]) >= 1
     assert len(upstream.received) == 3, "nobody calls it"
     ready = caller.get("/health/ready").json
