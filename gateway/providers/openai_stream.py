@@ -89,19 +89,17 @@ class OpenAIStream:
         with contextlib.closing(self._reply.arrivals(TICK, MAX_STREAM_BYTES)) as arrivals:
             for data in arrivals:
                 try:
-                    events, last = _up_to_the_end(framer.feed(data))
+                    block, last = _up_to_the_end(framer.feed(data))
                 except ValueError as error:
                     raise not_understood(self._provider, str(error)) from error
-                block = sse.data_alone(events)
                 for part in (block,) if self._first else _first_apart(block):
-                    if part:
-                        self._take_in(part)
-                    if time.monotonic() > self._due and not (events and self._first):  # comments are no first event
+                    told = self._take_in(part) if part else b""
+                    if time.monotonic() > self._due and not (part and self._first):  # comments are no first event
                         raise UpstreamTimeout(
                             f"The provider {self._provider!r} did not answer in time.", detail="no whole event in time"
                         )
-                    yield part
-                    if events and self._first:  # and whoever took it may have been slow
+                    yield told
+                    if part and self._first:  # and whoever took it may have been slow
                         self._due = time.monotonic() + self._timeouts.idle
                 if last == _DONE:
                     self._reply.finish(_LAST_BYTES)
@@ -112,13 +110,14 @@ class OpenAIStream:
                     raise _broke_off(self._provider, error_code(last))
         raise _broke_off(self._provider, "it ended without [DONE]")
 
-    def _take_in(self, block: bytes) -> None:
-        """Look at events before a client gets them."""
-        self._transcript.add(block)
+    def _take_in(self, block: bytes) -> bytes:
+        """Look at events before a client gets them; what it is to get."""
+        told = self._transcript.add(block)
         if self._transcript.malformed:
             raise _broke_off(self._provider, "an event is no JSON object")
         if self._transcript.generated > self._most:
             raise too_large(self._provider, f"more than {self._most} characters, which no answer within its cap has")
+        return told
 
 
 def _first_apart(block: bytes) -> tuple[bytes, ...]:

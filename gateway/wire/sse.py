@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 MEDIA_TYPE = "text/event-stream"
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"  # how a stream of OpenAI's ends
 LARGEST_EVENT = 4_194_304  # bytes
-
-_BETWEEN = b"\n\ndata: "  # two events
 
 
 class Framer:
@@ -59,25 +57,19 @@ def events(block: bytes) -> list[bytes]:
     return [found for found in block.split(b"\n\n") if found]
 
 
-def payloads(block: bytes) -> Iterable[bytes]:
+def payloads(block: bytes) -> Sequence[bytes]:
     """What the events of a block say: the data of each, without those that have none, such as comments."""
-    if _is_plain(block):
-        return block[6:-2].split(_BETWEEN)
-    return (b"\n".join(data) for data in _data(block))
+    return read(block)[0]
 
 
-def data_alone(block: bytes) -> bytes:
-    """A block without comments, names and ids of its events, which a client of OpenAI's API has no use for, and without
-    whatever else stands between them."""
-    if not block or _is_plain(block):
-        return block
-    return b"".join(b"data: %b\n\n" % b"\ndata: ".join(data) for data in _data(block))
-
-
-def _is_plain(block: bytes) -> bool:
-    """Whether it is nothing but events of one line of data each, as nearly all streams are."""
-    is_framed = block.startswith(b"data: ") and block.endswith(b"\n\n")
-    return is_framed and block.count(b"\n") == 2 * (1 + block.count(_BETWEEN))
+def read(block: bytes) -> tuple[Sequence[bytes], bytes]:
+    """What the events of a block say, and the block without comments, names and ids of its events, which no client of
+    OpenAI's API has a use for, and without whatever else stands between them."""
+    plain = block[6:-2].split(b"\n\ndata: ")  # as nearly all streams are
+    if block.startswith(b"data: ") and block.endswith(b"\n\n") and block.count(b"\n") == 2 * len(plain):
+        return plain, block
+    data = list(_data(block))
+    return [b"\n".join(lines) for lines in data], b"".join(b"data: %b\n\n" % b"\ndata: ".join(lines) for lines in data)
 
 
 def _data(block: bytes) -> Iterator[list[bytes]]:

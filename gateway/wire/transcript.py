@@ -54,9 +54,10 @@ class Transcript:
         self._kept = 0  # bytes
         self._not_kept = 0  # characters
 
-    def add(self, block: bytes) -> None:
-        """Take in a block of whole events."""
-        for payload in sse.payloads(block):
+    def add(self, block: bytes) -> bytes:
+        """Take in a block of whole events; what of it a client is to get."""
+        payloads, told = sse.read(block)
+        for payload in payloads:
             try:
                 chunk = _read(payload)
                 text = _text(chunk, self._usual)
@@ -73,6 +74,7 @@ class Transcript:
         self._size += len(block)
         if self._size > _FOLDED:
             self._fold()
+        return told
 
     def completion(self) -> Completion:
         """The answer as far as it came; without a body where it is too long to be kept, or cannot be read."""
