@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 
 import pytest
 
@@ -80,6 +81,27 @@ def test_a_call_is_held_by_this_process_and_settled_once(ledger: Ledger, tmp_pat
     assert rows(tmp_path, "SELECT cost_nano, held_ms, settled_ms FROM usage") == [(14, NOW // 10**6, NOW // 10**6)]
     ledger.close()
     assert not (tmp_path / "owners" / owner).exists()
+
+
+def test_what_a_call_took_is_written_down_by_itself_though_nobody_waits_for_it(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.hold(claim())
+    ledger.settle_later("call", 1, USED, 14, {"status": 200}, lambda overruns, failure: None)
+    until(lambda: rows(tmp_path, "SELECT cost_nano, usage_source FROM usage") == [(14, "provider")])
+    assert rows(tmp_path, "SELECT * FROM holds") == []
+
+
+def test_what_nobody_waits_for_is_owed_while_it_cannot_be_written_down(
+    ledger: Ledger, database: Slow, tmp_path: Path
+) -> None:
+    told = list[Exception | None]()
+    ledger.hold(claim())
+    database.broken = True
+    ledger.settle_later("call", 1, USED, 14, {"status": 200}, lambda overruns, failure: told.append(failure))
+    until(lambda: bool(told))
+    database.broken = False
+    ledger.maintain()
+    until(lambda: rows(tmp_path, "SELECT cost_nano FROM usage") == [(14,)])
+    assert [type(failure) for failure in told] == [LedgerUnavailable, NoneType]
 
 
 def test_a_refusal_reaches_the_caller_as_what_its_client_is_told(ledger: Ledger, database: Slow) -> None:
