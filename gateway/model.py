@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,8 +26,9 @@ HEADED = ("requests", "tokens")  # the units of limits that have headers
 
 
 def new_id() -> str:
-    """A name that nothing else has: 32 hex digits."""
-    return os.urandom(16).hex()
+    """A name that nothing else has: 32 hex digits, first 12 of the milliseconds since 1970, so that what is new stands
+    together at the end of an index, then 20 that are random."""
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,6 @@ holds = Table(
     Column("tenant", Text, nullable=False, server_default=text("''")),
     Column("user_id", Text, nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("call_id", "attempt"),
-    Index("holds_by_owner", "owner"),
     Index("holds_by_user", "tenant", "user_id"),
     sqlite_with_rowid=False,
 )
