@@ -187,9 +187,11 @@ class Ledger:
         out whether one works again. Raises StoreError, LedgerUnavailable."""
         self.open()
         self._commit.retry()
-        if not self._works:
-            self.write(_nothing)
-        off_the_loop(self._database.maintain, self._database.blocks)
+        try:
+            off_the_loop(self._database.maintain, self._database.blocks)  # first: it may be what makes room
+        finally:
+            if not self._works:
+                self.write(_nothing)
 
     def open(self) -> None:
         """Be ready to write in this process; called again, it does nothing. Raises LedgerUnavailable."""

@@ -65,14 +65,16 @@ def _read(environ: WSGIEnvironment, most_bytes: int) -> bytes:
         return b""
     # Flask's own limit would cut a chunked body silently and serve the rest of it as if it were whole.
     stream, pieces, size = environ["wsgi.input"], [], 0
-    until = time.monotonic() + _STALLED_SECONDS
+    until = time.monotonic() + _STALLED_SECONDS  # and later with each byte, but never by more than that from now on
     with _read_errors(environ.get("gunicorn.socket")):
         while size <= most_bytes and size != length:
             wanted = _CHUNKED_READ if length is None else min(_PIECE, length - size)
-            with at_most(until + (size + wanted) / _SLOWEST - time.monotonic()):
+            with at_most(until + wanted / _SLOWEST - time.monotonic()):
                 piece = stream.read(wanted)
-            if time.monotonic() > until + (size + len(piece)) / _SLOWEST:  # threads find out afterwards
+            until += len(piece) / _SLOWEST
+            if time.monotonic() > until:  # threads find out afterwards
                 raise Expired
+            until = min(until, time.monotonic() + _STALLED_SECONDS)
             if not piece:
                 break
             pieces.append(piece)

@@ -97,10 +97,13 @@ _OF_LIMITS = tuple(name for name in _HEADERS if name.startswith("x-ratelimit-"))
 
 # Headers of failures, and of which.
 _OF_PROVIDERS = (ProviderRefused, UpstreamError, UpstreamTimeout)
+_WITH_LIMITS = (InsufficientQuota, BudgetHeld, *_OF_PROVIDERS)
 _OF_FAILURES: dict[str, Callable[[type[GatewayError]], bool]] = {
     **dict.fromkeys(_OF_THE_WAY, lambda error: issubclass(error, _OF_PROVIDERS)),
+    "x-gateway-attempts": lambda error: issubclass(error, (NoProviderAvailable, *_OF_PROVIDERS)),
     **dict.fromkeys(
-        _OF_LIMITS, lambda error: error is RateLimited or issubclass(error, (InsufficientQuota, *_OF_PROVIDERS))
+        _OF_LIMITS,
+        lambda error: error is RateLimited or issubclass(error, _WITH_LIMITS),
     ),
     "Retry-After": lambda error: error.retryable or error.status in (429, 503),
     "x-should-retry": lambda error: error is RateLimited or error.client_may_retry is not None,

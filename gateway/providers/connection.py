@@ -55,6 +55,11 @@ class Deadlines:
     def left(self) -> float:
         return self.until - time.monotonic()
 
+    @property
+    def ran_out(self) -> str:
+        """Which of the operator's times of a whole answer is over, or the first one that ends."""
+        return "first_byte" if self.first_by is not None and self.first_by < self.until else "total"
+
 
 @dataclass(slots=True)
 class Call:

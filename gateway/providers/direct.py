@@ -234,6 +234,8 @@ class DirectBody(Body):
             return
         self.status = self._parser.get_status_code()
         self._headed = self.status >= 200
+        if self.status < 100:
+            raise ValueError("no status")
         if not self._headed:
             self.headers.clear()
         elif self.headers.get("transfer-encoding", "chunked").lower() != "chunked":

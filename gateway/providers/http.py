@@ -173,21 +173,21 @@ class Transport:
         except (requests.RequestException, HTTPError, OSError, Expired) as error:
             if call.client_left:
                 raise ClientLeft(may_be_billed=call.connected) from error
-            raise self._failure(error, call.connected, url) from error
+            raise self._failure(error, call.connected, url, deadlines) from error
         except HungUp:
             raise ClientLeft(may_be_billed=call.connected) from None
         finally:
             current.reset(token)
         return Reply(response, self._provider)
 
-    def _failure(self, error: Exception, connected: bool, url: str) -> GatewayError:
+    def _failure(self, error: Exception, connected: bool, url: str, deadlines: Deadlines) -> GatewayError:
         causes = list(_causes(error))
         detail = f"{url}: {_root(error)}"
         if any(isinstance(cause, NewConnectionError) for cause in causes):  # urllib3 counts it among its time-outs
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
         if any(isinstance(cause, _TIMED_OUT) for cause in causes):
             if connected:
-                return _timeout(self._provider, "no answer")
+                return _timeout(self._provider, f"no answer within {deadlines.ran_out}")
             message = f"The provider {self._provider!r} did not accept a connection in time."
             return ConnectTimeout(message, detail=detail)
         if any(isinstance(cause, ClosedBeforeAnyByte) for cause in causes):

@@ -20,7 +20,7 @@ from gateway.wire import sse
 from gateway.wire.transcript import Transcript
 
 _DONE = b"[DONE]"
-_ERROR = re.compile(rb"(?:event: ?)?error(?::|$)", re.MULTILINE)  # an event of this name, or llama.cpp's own field
+_ERROR = re.compile(rb"^(?:event: ?)?error(?::|$)", re.MULTILINE)  # an event of this name, or llama.cpp's own field
 _MANY = 4096  # bytes of events that a client is not to wait for
 _LAST_BYTES = 0.02  # seconds for the end of a body after its last event, so that the connection can be kept
 
@@ -138,7 +138,7 @@ def _up_to_the_end(block: bytes) -> tuple[bytes, bytes | None]:
     for event in sse.events(block):
         if _DONE in event or b"error" in event:
             says = next(iter(sse.payloads(event + b"\n\n")), b"").strip()
-            if says == _DONE or _ERROR.match(event) or (b'"error"' in says and _reports_an_error(says)):
+            if says == _DONE or _ERROR.search(event) or (b'"error"' in says and _reports_an_error(says)):
                 return b"".join(kept), says
         kept.append(event + b"\n\n")
     return block, None

@@ -4,7 +4,7 @@ long. There is one probe at a time, over all workers, and one an interval; one t
 is not waited for any longer.
 
 Failures in a row that are all one tenant's may be of its own making: for them it is open for this tenant alone, until
-another one's call fails too. A tenant whose probe came to nothing lets others try first.
+as many of others' have failed in a row. A tenant whose probe failed or came to nothing lets others try first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from gateway.routing.board import SECOND
 
 LONGEST = 30.0  # seconds that it is ever open
 
+_HEAD_START = 0.5  # seconds that others have before a tenant whose probe was the last one
 _SILENT = 10.0  # seconds that a probe is waited for: it may hang, or its worker be gone
 
 _FORM = struct.Struct("<Id?QII")
@@ -32,12 +33,12 @@ class Breaker:
     """How a breaker stands. Nothing here changes; each event gives the next one.
 
     Attributes:
-        failures: in a row, while it is closed.
+        failures: in a row, while it is closed; while it is open for one tenant alone, those of others.
         seconds: how long it is open this time; 0 where it is closed.
         probing: a probe was let through and has not come back.
         until: nanoseconds; when the next call may be let through.
         only: the one tenant whose failures they all were, and for whom it is open; 0 where there were several.
-        last: the tenant whose probe came to nothing; 0 for none.
+        last: the tenant whose probe was no good; 0 for none.
     """
 
     failures: int = 0
@@ -67,7 +68,7 @@ class Breaker:
         """Seconds until a tenant's call may be let through; 0 for at once. A clock that was put back ends the wait."""
         left = (self.until - now) / SECOND
         if tenant == self.last:
-            left += self.seconds
+            left += min(self.seconds, _HEAD_START)
         return left if 0 < left <= 2 * LONGEST else 0.0
 
     def let_through(self, now: int) -> Breaker:
@@ -89,17 +90,24 @@ class Breaker:
             only = tenant if self.only == tenant or not self.failures else 0
             if self.failures + 1 < failures:
                 return replace(self, failures=self.failures + 1, only=only)
-            return Breaker(failures, open_seconds, until=now + int(open_seconds * SECOND), only=only)
-        if not is_probe:
-            return self if self.only in (0, tenant) else replace(self, only=0)
-        seconds = min(LONGEST, 2 * self.seconds)
-        return replace(self, seconds=seconds, probing=False, until=now + int(seconds * SECOND))
+            return Breaker(0, open_seconds, until=now + int(open_seconds * SECOND), only=only)
+        if is_probe:
+            seconds = min(LONGEST, 2 * self.seconds)
+            return replace(self, seconds=seconds, probing=False, until=now + int(seconds * SECOND), last=tenant)
+        if self.only in (0, tenant):
+            return self
+        if self.failures + 1 < failures:
+            return replace(self, failures=self.failures + 1)
+        return Breaker(0, open_seconds, until=now + int(open_seconds * SECOND))
 
     def answering(self, failures: int) -> Breaker:
         """After the beginning of a probe's answer, which may take long: closed, but the next failure opens it again.
         One that breaks off is none."""
         return self if self.closed else Breaker(failures - 1, only=self.only)
 
-    def succeeded(self, is_probe: bool) -> Breaker:
-        """After a whole answer. Of an open one only a probe's counts: others may have been asked before it opened."""
-        return Breaker() if self.closed or is_probe else self
+    def succeeded(self, tenant: int, is_probe: bool) -> Breaker:
+        """After a whole answer. Of an open one only a probe's counts: others may have been asked before it opened. An
+        answer to another tenant than it is open for ends the failures of those."""
+        if self.closed or is_probe:
+            return Breaker()
+        return self if self.only in (0, tenant) else replace(self, failures=0)

@@ -56,11 +56,12 @@ class Breakers:
         if cell := self._cell(target):
             self._change(cell, lambda breaker, now: breaker.answering(self._settings.failures))
 
-    def succeeded(self, target: Target, is_probe: bool) -> None:
+    def succeeded(self, target: Target, tenant: str, is_probe: bool) -> None:
         """A whole answer came."""
-        cell = self._cell(target)
-        if cell and self._board.get(cell):
-            self._change(cell, lambda breaker, now: breaker.succeeded(is_probe))
+        cell, whose = self._cell(target), mark(tenant)
+        seen = Breaker.read(self._board.get(cell)) if cell else _CLOSED
+        if cell and seen.succeeded(whose, is_probe) != seen:  # as a rule there is nothing to tell the others
+            self._change(cell, lambda breaker, now: breaker.succeeded(whose, is_probe))
 
     def failed(self, target: Target, tenant: str, is_probe: bool) -> None:
         """None came, or one that broke off."""

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from gateway.config.settings import ProviderSettings
 from gateway.errors import CredentialRefused, CredentialRested
-from gateway.model import Target
+from gateway.model import State, Target
 from gateway.routing.affinity import ranked
 from gateway.routing.board import SECOND, Board
 from gateway.routing.unavailable import Resting
@@ -29,6 +29,7 @@ class Credentials:
     ) -> None:
         self._board = board
         self._label = label
+        self._asked: dict[str, set[str | None]] = {name: set() for name in providers}  # labels of models
         self._names = {
             name: [f"credential {name} {sha256(key.reveal().encode()).hexdigest()[:16]}" for key in provider.api_keys]
             for name, provider in providers.items()
@@ -48,6 +49,7 @@ class Credentials:
         names = self._names[target.provider]
         if not names:
             return 0
+        self._asked[target.provider].add(self._label(target.provider, target.model))
         rests = [self._rests(name, target) for name in names]
         usable = [key for key, (rest, _) in enumerate(rests) if not rest]
         usable = usable or [key for key, (_, asked_for) in enumerate(rests) if not (rested or asked_for)]
@@ -68,6 +70,15 @@ class Credentials:
             cell = names[key] if for_all else self._of_model(names[key], target)
             asked_for = bytes([refusal.asks_for_rest])
             self._board.change(cell, lambda _, now: (now + int(seconds * SECOND)).to_bytes(8) + asked_for)
+
+    def state(self, provider: str) -> State:
+        """`down` where all of a provider's credentials are wrong, `degraded` where all rest for one of its models."""
+        names, models = self._names[provider], list(self._asked[provider])
+        wrong = {name for name in names if self._left(name)[0]}
+        if names and len(wrong) == len(names):
+            return "down"
+        left = set(names) - wrong
+        return "degraded" if any(all(self._left(f"{name} {model}")[0] for name in left) for model in models) else "ok"
 
     def _rests(self, name: str, target: Target) -> tuple[float, bool]:
         """Seconds for which one is to be left alone, and whether the provider has asked for that."""

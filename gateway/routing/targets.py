@@ -119,7 +119,7 @@ class Targets:
         if isinstance(error, CredentialRested):
             self._credentials.rest(place.target, place.key, error)
         if is_well:
-            self._breakers.succeeded(place.target, place.is_probe)
+            self._breakers.succeeded(place.target, place.tenant, place.is_probe)
         elif is_well is False:
             self._breakers.failed(place.target, place.tenant, place.is_probe)
         elif place.is_probe:
@@ -146,7 +146,7 @@ class Targets:
 
     def states(self) -> dict[str, State]:
         """How each provider fares: as the worst of its targets."""
-        found: dict[str, State] = dict.fromkeys(self._providers, "ok")
+        found = {provider: self._credentials.state(provider) for provider in self._providers}
         for target, breaker in self._breakers.all().items():
             if not breaker.closed:
                 found[target.provider] = "down"

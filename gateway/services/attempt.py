@@ -72,6 +72,9 @@ class Attempt:
             self._targets.answered(self._step.place)
             return answer
         except GatewayError as error:
+            if isinstance(error, UpstreamTimeout) and self._call.expired:  # whose time it was, the provider cannot tell
+                error.message = f"The provider {provider.name!r} had not answered within x-gateway-timeout-ms."
+                error.detail = "no answer within the client's own time"
             self._exchange.record.upstream_request_id = error.upstream_request_id
             self._lose(error, error.may_be_billed)
             raise

@@ -23,6 +23,7 @@ from gateway.telemetry.metrics import NONE
 from gateway.telemetry.record import RequestRecord
 
 _PAUSES = (0.05, 0.25)  # seconds between two looks at what calls in flight hold, drawn at random
+_SETTLING = (0.015, 0.06)  # seconds in which what has ended is settled, if need be in a busy worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Holds:
             LedgerUnavailable: nothing can be written down.
             ClientLeft: while it waited.
         """
+        settling = iter(_SETTLING)
         while True:
             try:
                 return self._take(exchange.record, claim, write, exactly)
@@ -79,6 +81,9 @@ class Holds:
                 exchange.record.rates = refused.rates
                 error, wait_for = refusal(refused.shortage, self.help_url), refused.wait
             except BudgetHeld as refused:
+                if pause := next(settling, 0.0):  # calls that have ended may still hold it for a moment
+                    self._wait(exchange, pause, aside)
+                    continue
                 error, wait_for = refused, 0.0
             except GatewayError as refused:
                 error, wait_for = refused, math.inf
@@ -96,16 +101,20 @@ class Holds:
             left = min(left, exchange.deadline - now)
         if seconds > left:
             return False
+        self._wait(exchange, seconds, aside)
+        return True
+
+    def _wait(self, exchange: Exchange, seconds: float, aside: Callable[[], AbstractContextManager[object]]) -> None:
+        record, began = exchange.record, time.monotonic()
         try:
             with aside():
                 wait(seconds, exchange.client)
         except HungUp:
             raise ClientLeft from None
         finally:
-            waited = time.monotonic() - now
+            waited = time.monotonic() - began
             record.limited_seconds += waited
             record.waited_seconds += waited
-        return True
 
     def _take(
         self,
@@ -117,7 +126,9 @@ class Holds:
         claim, admission = self._admitted(claim, exactly)
         try:
             bound = write(claim)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, GatewayError) and error.limit:
+                record.rates = [_taking(rate, 0) for rate in admission.rates]
             self.limiter.undo(admission)
             raise
         record.rates = [*admission.rates, *bound.rates]

@@ -177,7 +177,10 @@ class Route:
             pause += error.retry_after
         if pause > LONGEST_PAUSE + _FIRST_PAUSE * 2**tries or self._is_late(time.monotonic() + pause):
             return False
-        return self._routing.budget.take() and self._waited(pause)
+        if not self._routing.budget.take():
+            self._tell(step.candidate, "no retry, their budget is spent")
+            return False
+        return self._waited(pause)
 
     def _has_another_key(self, step: Step, error: GatewayError) -> bool:
         """Whether the failure was the credential's alone and there is another one: that is no retry, but as good as

@@ -31,12 +31,13 @@ _WHILE = 1.0  # seconds that this holds for
 class _Ticket:
     """An operation in the queue."""
 
-    __slots__ = ("_undecided", "operation", "tell", "undo")
+    __slots__ = ("_undecided", "is_owed", "operation", "tell", "undo")
 
     def __init__(self, operation: Operation, undo: Operation | None, tell: Callable[[Outcome], None]) -> None:
         self.operation = operation
         self.undo = undo
         self.tell = tell
+        self.is_owed = False
         self._undecided = [self]
 
     def decide(self) -> bool:
@@ -122,7 +123,8 @@ class GroupCommit:
 
         Args:
             operation: what to do in a transaction.
-            tell: is told what came of it, where the writer is; of one that failed as the database did, again later.
+            tell: is told what came of it, where the writer is; of one that failed as the database did, once more when
+                that is over.
         """
         self._posted.append(_Ticket(operation, None, tell))
         if self._idle:
@@ -184,6 +186,9 @@ class GroupCommit:
             in_time = ticket.decide()
             if ticket.undo is None and isinstance(outcome.error, StoreError):
                 self._owed.append(ticket)
+                if ticket.is_owed:
+                    continue  # it was told so
+                ticket.is_owed = True
             elif ticket.undo and (isinstance(outcome.error, InDoubt) or not (in_time or outcome.error)):
                 self._waiting.append(_Ticket(ticket.undo, None, _to_nobody))
             self._tell(ticket.tell, outcome)

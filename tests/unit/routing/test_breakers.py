@@ -62,7 +62,7 @@ def test_of_all_workers_one_takes_the_probe_and_its_answer_lets_all_call_again(
         worker.board.look()
     clock.pass_by(2)
     assert sorted(worker.lets_through() for worker in workers) == ["nothing"] * 3 + ["probe"]
-    workers[0].breakers.succeeded(A, is_probe=True)
+    workers[0].breakers.succeeded(A, "any", is_probe=True)
     for worker in workers:
         worker.board.look()
     assert {worker.lets_through() for worker in workers} == {"call"}
@@ -84,7 +84,7 @@ def test_a_worker_that_has_seen_nothing_takes_no_second_probe(make_worker: Calla
 def test_while_all_is_well_nothing_is_written(make_worker: Callable[[], Worker], shared: Shared) -> None:
     worker = make_worker()
     for _ in range(100):
-        worker.breakers.succeeded(A, worker.breakers.enter(A, "any"))
+        worker.breakers.succeeded(A, "any", worker.breakers.enter(A, "any"))
     assert shared.changes == 0
 
 

@@ -139,10 +139,13 @@ def test_where_all_credentials_rest_the_target_takes_calls_only_of_those_who_hav
 @pytest.mark.parametrize(
     "error", [None, ProviderRefused(400), ProviderBusy(), CredentialRefused("no"), AnswerTooLarge()]
 )
-def test_a_target_that_answers_anything_about_the_request_is_well(error: GatewayError | None, targets: Targets) -> None:
+def test_a_target_that_answers_anything_about_the_request_is_well(
+    error: GatewayError | None, targets: Targets, clock: Clock
+) -> None:
     for _ in range(3):
         fail(targets, POOL, ProviderFailed("500"))
         targets.leave(targets.enter(POOL, "t", rested=False), error is None or error.is_well, error)
+    clock.pass_by(61)  # its credentials have rested
     assert targets.states()["pool"] == "ok"
 
 
@@ -166,3 +169,17 @@ def test_what_says_nothing_of_a_target_changes_nothing_but_its_room(targets: Tar
         fail(targets, PLAIN, ClientLeft())
         fail(targets, PLAIN, StaleConnection())
     assert targets.states()["plain"] == "degraded"
+
+
+def test_a_provider_whose_credentials_all_rest_is_not_well(make_targets: Callable[[], Targets]) -> None:
+    here, elsewhere = make_targets(), make_targets()
+    elsewhere.leave(elsewhere.enter(POOL, "t"), True)
+    for _ in range(3):
+        fail(here, POOL, ProviderBusy())
+    elsewhere.board.look()  # type: ignore[attr-defined]
+    assert (here.states()["pool"], elsewhere.states()["pool"]) == ("degraded", "degraded"), "for one of its models"
+    for _ in range(3):
+        place = here.enter(Target("pool", "other"), "t")
+        here.leave(place, True, CredentialRefused("no"))
+    elsewhere.board.look()  # type: ignore[attr-defined]
+    assert (here.states()["pool"], elsewhere.states()["pool"]) == ("down", "down")

@@ -212,16 +212,16 @@ def test_what_is_owed_is_tried_until_it_is_committed_and_in_its_order(
     assert database.sizes[tried:] == [1], "what is committed is owed no more"
 
 
-def test_what_is_owed_goes_with_the_next_call_and_before_it(
+def test_what_is_owed_is_told_so_once_and_goes_before_the_next_call(
     make: Callable[..., GroupCommit], database: Database
 ) -> None:
-    commit = make()
-    database.broken = True
-    with pytest.raises(StoreError):
-        commit.submit(keep("owed"))
+    commit, told, database.broken = make(), list[bool](), True
+    commit.post(keep("owed"), lambda outcome: told.append(outcome.error is None))
+    for _ in range(3):
+        impatient(commit, keep("a hold"))
     database.broken = False
     commit.submit(keep("next"))
-    assert database.kept == ["owed", "next"]
+    assert (told, database.kept) == ([False, True], ["owed", "next"])
 
 
 def test_an_undoing_that_fails_is_owed(make: Callable[..., GroupCommit], database: Database) -> None:
