@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.api.failing import GOOD_ANSWER, ask, at_first, failing, metric, told
 from tests.fakes.upstream import Received, Upstream, answers, sending, sends
 
 MakeApp = Callable[..., Flask]
+Figures = Callable[..., None]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -44,22 +46,25 @@ def test_what_no_moment_helps_against_is_not_tried_again(status: int, caller: Fl
 
 @pytest.mark.shows("F9")
 @pytest.mark.parametrize(
-    "error",
+    ("status", "error"),
     [
-        {"code": "insufficient_quota"},
-        {"code": "rate_limit_exceeded", "type": "insufficient_quota"},
-        {"code": "quota_exceeded"},
-        {"type": "exceeded_current_quota_error"},
-        {"message": "You exceeded your current quota, please check your plan and billing details."},
+        (402, {"code": "no_money"}),
+        (429, {"code": "insufficient_quota"}),
+        (429, {"code": "billing_hard_limit_reached"}),
+        (429, {"code": "rate_limit_exceeded", "type": "insufficient_quota"}),
+        (429, {"code": "quota_exceeded"}),
+        (429, {"type": "exceeded_current_quota_error"}),
+        (429, {"message": "You exceeded your current quota, please check your plan and billing details."}),
     ],
 )
 def test_a_quota_that_is_spent_is_not_tried_again_but_elsewhere(
-    error: dict[str, str], caller: FlaskClient, upstream: Upstream
+    status: int, error: dict[str, str], caller: FlaskClient, upstream: Upstream, figures: Figures
 ) -> None:
-    upstream.script = answers({"error": error}, 429, {"retry-after": "1"})
+    upstream.script = answers({"error": error}, status, {"retry-after": "1"})
     assert told(ask(caller, "falls")) == (200, "other/b", "2")
     assert len(upstream.received) == 1
     assert ask(caller).headers["x-should-retry"] == "false"
+    figures("0 of 1 refusals for want of money (429 or 402) were tried again there", 1)
 
 
 @pytest.mark.shows("F9")
@@ -71,14 +76,28 @@ def test_a_minutes_quota_that_gemini_names_so_is_tried_again(caller: FlaskClient
 
 
 @pytest.mark.shows("F9")
-@pytest.mark.parametrize(("retry_after", "least"), [("1", 1.0), ("-1", 0.0), ("abc", 0.0)])
+@pytest.mark.parametrize(
+    ("status", "retry_after", "least"),
+    [
+        (503, "2", 2.0),
+        (529, "1", 1.0),
+        (429, "1", 1.0),
+        (503, "a date", 1.0),
+        (503, "-1", 0.0),
+        (503, "abc", 0.0),
+        (529, "", 0.0),
+    ],
+)
 def test_a_provider_that_says_when_is_asked_again_then(
-    retry_after: str, least: float, caller: FlaskClient, upstream: Upstream
+    status: int, retry_after: str, least: float, caller: FlaskClient, upstream: Upstream, figures: Figures
 ) -> None:
-    upstream.script = at_first(failing(retry_after=retry_after))
+    date = formatdate(time.time() + 2, usegmt=True)
+    upstream.script = at_first(failing(status, retry_after=retry_after.replace("a date", date)))
     began = time.monotonic()
     assert told(ask(caller)) == (200, "up/a", "2")
-    assert time.monotonic() - began >= least
+    assert least <= time.monotonic() - began < least + 1.5
+    said = "429, 503 or 529 with a Retry-After of 1, 2, a date, -1, abc or none"
+    figures(f"0 of 1 refusals for a moment ({said}) were tried again sooner, or over 1.5 s later", 1)
 
 
 def test_a_silence_that_may_be_billed_is_followed_by_nothing_unless_the_model_allows_it(

@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -18,18 +19,24 @@ from tests.api.failing import GOOD_ANSWER, ask, at_first, failing, metric, told
 from tests.fakes.upstream import Received, Upstream, sending
 
 MakeApp = Callable[..., Flask]
+Figures = Callable[..., None]
 
 
 @pytest.mark.shows("F9")
-@pytest.mark.parametrize("retry_after", ["9999", "30"])
+@pytest.mark.parametrize(
+    ("status", "retry_after"), [(429, "9999"), (429, "30"), (429, "a date"), (503, "9999"), (529, "30")]
+)
 def test_a_provider_that_wants_to_be_left_alone_for_long_is_and_the_fallback_answers_at_once(
-    retry_after: str, caller: FlaskClient, upstream: Upstream
+    status: int, retry_after: str, caller: FlaskClient, upstream: Upstream, figures: Figures
 ) -> None:
-    upstream.script = failing(429, retry_after=retry_after)
+    date = formatdate(time.time() + 3600, usegmt=True)
+    upstream.script = failing(status, retry_after=retry_after.replace("a date", date))
     began = time.monotonic()
     assert told(ask(caller, "falls")) == (200, "other/b", "2")
     assert told(ask(caller, "falls")) == (200, "other/b", "2" if len(upstream.received) == 2 else "1")
     assert time.monotonic() - began < 2
+    said = "429, 503 or 529 with a Retry-After of 30, 9999 or a date"
+    figures(f"0 of 1 refusals for long ({said}) kept a call from another provider for 2 s", 1)
 
 
 def test_another_key_of_the_pool_is_used_at_once_where_one_was_used_too_often(

@@ -14,6 +14,7 @@ import requests
 from tests.service.conftest import ASK, Service
 
 Start = Callable[..., Service]
+Figures = Callable[..., None]
 
 
 def reload(service: Service) -> None:
@@ -34,7 +35,7 @@ def degraded(service: Service) -> Any:
 
 
 @pytest.mark.shows("F19")
-def test_a_new_file_is_in_force_after_hup_and_a_broken_one_is_not(worker: str, start: Start) -> None:
+def test_a_new_file_is_in_force_after_hup_and_a_broken_one_is_not(worker: str, start: Start, figures: Figures) -> None:
     file = "models: {m: {targets: [{provider: offline, model: 'echo?tokens=%s'}]}}"
     service = start(worker, file % 5, MODEL_NAME="m")
     assert model(service) == "offline/echo?tokens=5"
@@ -66,6 +67,7 @@ def test_a_new_file_is_in_force_after_hup_and_a_broken_one_is_not(worker: str, s
     (service.directory / "gateway.yaml").write_text(file % 7)
     reload(service)
     assert (model(service), degraded(service)) == ("offline/echo?tokens=7", "ok")
+    figures("0 of 1 broken files came into force, or kept the next good one from it", 1)
 
 
 # Each of these once ended the service: in the file's parser, in what only workers built, in Gunicorn's logging.
@@ -83,7 +85,7 @@ KILLERS = {
 
 
 @pytest.mark.shows("F19")
-def test_no_mistake_in_the_file_ends_a_running_service(start: Start) -> None:
+def test_no_mistake_in_the_file_ends_a_running_service(start: Start, figures: Figures) -> None:
     service = start()
     for name, yaml in KILLERS.items():
         (service.directory / "gateway.yaml").write_text(yaml)
@@ -98,6 +100,7 @@ def test_no_mistake_in_the_file_ends_a_running_service(start: Start) -> None:
     assert len(told) == len(KILLERS) + 1
     assert told[-1].endswith("LOG_FILE: cannot be written: No such file or directory")
     assert service.errors.read_text() == "", "no stack trace"
+    figures(f"0 of {len(told)} mistakes in gateway.yaml or .env ended a service, or were not told", len(told))
 
 
 def test_workers_start_even_if_somebody_cleaned_up_the_metrics(start: Start) -> None:

@@ -210,13 +210,18 @@ def lines_of(service: Service, seconds_before_stop: float, stop: Callable[[], No
 @pytest.mark.shows("P11", "F3")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM], ids=["HUP", "TERM"])
 def test_a_stream_goes_on_to_its_end_through_a_signal(
-    number: signal.Signals, worker: str, behind: Callable[..., Service], upstream: Upstream
+    number: signal.Signals,
+    worker: str,
+    behind: Callable[..., Service],
+    upstream: Upstream,
+    figures: Callable[..., None],
 ) -> None:
     upstream.script = Paced(20, 0.15)
     service = behind(worker)
     found = list(lines_of(service, 0.5, lambda: service.signal(number)))
     assert sum("word " in line for line in found) == 20
     assert [line for line in found if line][-1] == "data: [DONE]"
+    figures("0 of 1 streams, alone with the service, were cut by a HUP or a TERM", 1)
 
 
 def test_a_stop_that_cannot_wait_longer_writes_down_what_it_cuts(
