@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,12 +23,17 @@ def make_rig(
     """Starts rigs: a provider with these options, and the gateway in front of it."""
     providers: list[Provider] = []
 
-    def make(worker: str = "gevent", provider: tuple[str, ...] = (), **variables: str) -> Rig:
+    def make(
+        worker: str = "gevent",
+        provider: tuple[str, ...] = (),
+        listener: socket.socket | None = None,
+        **variables: str,
+    ) -> Rig:
         directory = tmp_path / f"rig-{len(providers)}"
         directory.mkdir()
         providers.append(Provider(directory / "record", *provider))
         url = request.getfixturevalue("postgres") if DATABASE == "postgresql" else None
-        return Rig(directory, providers[-1], start, worker, variables, url)
+        return Rig(directory, providers[-1], start, worker, variables, url, listener)
 
     yield make
     for provider in providers:

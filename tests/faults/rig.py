@@ -9,6 +9,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -126,6 +127,7 @@ class Rig:
         worker: kind of its workers.
         variables: of its environment, besides those that it needs here.
         url: of the ledger in PostgreSQL; None for SQLite.
+        listener: where all its gateways listen; None where each has an address of its own.
 
     Attributes:
         key: whose calls are made.
@@ -139,13 +141,14 @@ class Rig:
         worker: str,
         variables: dict[str, str],
         url: str | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
         self.data_dir = directory / "data"
         self.ledger: Place = url or self.data_dir
         self.provider = provider
         self.failpoints = Failpoints(directory / "failpoints", SEED)
         self.key = KEY
-        self._start, self._worker = start, worker
+        self._start, self._worker, self._listener = start, worker, listener
         self._variables = {
             "DATA_DIR": str(self.data_dir),
             "DATABASE_URL": url or "",
@@ -164,6 +167,7 @@ class Rig:
             yaml=CONFIG.format(url=self.provider.url),
             app="tests.faults.app:app",
             port=port,
+            listener=self._listener,
             files=more_files(),
             **self._variables,
         )

@@ -52,19 +52,22 @@ class Service:
         app: str = "wsgi:app",
         config: bool = True,
         through: Sequence[str] = (),
+        listener: socket.socket | None = None,
     ) -> None:
         """`port` is any free one if not given; `files` is the soft and the hard limit of how many a process may open;
-        `through` is a command that runs what follows it in its own place."""
+        `through` is a command that runs what follows it in its own place; `listener` is handed to it, as by systemd."""
         self.directory = directory
         self.worker = worker
         self.output = directory / "stdout"
         self.errors = directory / "stderr"
-        self.port = port or self.free_port()
+        self.port = listener.getsockname()[1] if listener else port or self.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "gunicorn", "--pythonpath", str(ROOT)]
         command += ["-c", str(ROOT / "gunicorn.conf.py")] if config else ["-b", f"127.0.0.1:{self.port}"]
         if worker != "gevent":
             command += ["--worker-class", worker]
+        if listener:
+            command += ["--bind", f"fd://{listener.fileno()}"]
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),  # gunicorn.conf.py imports before --pythonpath counts
@@ -86,6 +89,7 @@ class Service:
                 env={name: value for name, value in environment.items() if value},
                 stdout=output,
                 stderr=errors,
+                pass_fds=[listener.fileno()] if listener else [],
                 preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, files)) if files else None,
             )
 
@@ -191,6 +195,7 @@ def services(under: Path) -> Iterator[Callable[..., Service]]:
         app: str = "wsgi:app",
         config: bool = True,
         through: Sequence[str] = (),
+        listener: socket.socket | None = None,
         **variables: str,
     ) -> Service:
         directory = under / f"service-{len(started)}"
@@ -199,7 +204,7 @@ def services(under: Path) -> Iterator[Callable[..., Service]]:
             (directory / "gateway.yaml").write_text(yaml)
         if dotenv:
             (directory / ".env").write_text(dotenv)
-        service = Service(directory, worker, variables, port, files, app, config, through)
+        service = Service(directory, worker, variables, port, files, app, config, through, listener)
         started.append(service)
         return service.wait_until_ready() if wait else service
 
