@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.faults.load import Call, ask, request
 from tests.faults.rig import LONG, Provider, more_files, tell, wait_for
 from tests.service.conftest import Service
 
+OPEN_SECONDS = 1  # as it is here
 CONFIG = """
 default_model: both
 breaker: {{failures: 5, open_seconds: 1}}
@@ -186,32 +187,36 @@ def test_one_breaker_for_all_workers_opens_after_a_few_failures_sends_one_probe_
 ) -> None:
     providers = make_providers("--latency-ms", "2")
     service = serving(start, providers)
-    opened_after, most_probes, healed_after, asked_before = [], 0, [], []
-    for _ in range(10 if LONG else 2):
+    opened_after, most_probes, asked_before, healed_after = [], 0, [], defaultdict(list)
+    for down in (0, 4) * (5 if LONG else 1):  # seconds: it recovers before its first probe, and after two
         providers[0].fail(True)
         began = time.monotonic()
         wait_for(lambda: requests_to(service, "a") == 503, 10)
         opened_after.append(time.monotonic() - began)
-        time.sleep(0.5)  # in which all workers have heard of it
-        asked_before.append(len(providers[0].asked()))
-        paced(service.port, 4, {"a": 50})
-        probes = providers[0].asked()
-        gaps = [later - earlier for earlier, later in pairwise(probes)]
-        most_probes = max(most_probes, sum(gap < 0.95 for gap in gaps))
+        if down:
+            time.sleep(0.5)  # in which all workers have heard of it
+        asked = providers[0].asked()
+        asked_before.append(len(asked))
+        if down:
+            paced(service.port, down, {"a": 50})
+            probes = providers[0].asked()
+            most_probes = max(most_probes, sum(later - earlier < 0.95 for earlier, later in pairwise(probes)))
+            asked += probes
         providers[0].fail(False)
         began = time.monotonic()
-        wait_for(lambda: requests_to(service, "a") == 200, 40)
-        healed_after.append(time.monotonic() - began)
-        wait_for(lambda: all(requests_to(service, "a") == 200 for _ in range(2 * WORKERS)), 5)
+        wait_for(lambda: all(requests_to(service, "a") == 200 for _ in range(2 * WORKERS)), 40)
+        healed_after[interval(asked)].append(time.monotonic() - began)
     figures(
         f"open after {max(asked_before)} calls and {max(opened_after):.2f} s at most; probes sooner than an interval "
-        f"after the last: {most_probes}; answers again after {max(healed_after):.1f} s at most, the interval then "
-        "being 4 s",
+        f"after the last: {most_probes}",
         n=len(opened_after),
     )
+    for seconds, after in healed_after.items():
+        figures(f"answers again after {max(after):.1f} s at most, the interval then being {seconds:g} s", n=len(after))
     assert max(asked_before) <= 5 + WORKERS
     assert most_probes == 0
-    assert max(healed_after) <= 4 + 1
+    assert OPEN_SECONDS in healed_after or not LONG
+    assert all(max(after) <= seconds + 1 for seconds, after in healed_after.items())
 
 
 @pytest.mark.shows("P6", "F18")
@@ -226,7 +231,8 @@ def test_while_all_providers_are_down_few_calls_reach_them_and_refusals_are_quic
     calls = paced(service.port, seconds, dict.fromkeys(("a", "b", "c"), 25.0))
     made = [call for found in calls.values() for call in found]
     refused = [call for call in made if call.error.get("code") == "no_provider_available"]
-    attempts = sum(len(provider.asked()) for provider in providers)
+    asked = [provider.asked() for provider in providers]
+    attempts, longest = sum(map(len, asked)), max(map(interval, asked))
     for provider in providers:
         provider.fail(False)
     began = time.monotonic()
@@ -236,12 +242,20 @@ def test_while_all_providers_are_down_few_calls_reach_them_and_refusals_are_quic
     figures(
         f"{attempts} attempts, {retries:.0f} of them retries, for {len(made)} calls in {seconds:.0f} s", n=len(made)
     )
-    figures(f"503 after {quantile(refused, 0.99):.0f} ms (p99); all answer again after {healed:.1f} s", n=len(refused))
+    figures(f"503 after {quantile(refused, 0.99):.0f} ms (p99)", n=len(refused))
+    figures(f"all answer again after {healed:.1f} s, the interval then being {longest:g} s", n=len(providers))
     assert retries <= 10 + len(made) / 10
     assert attempts <= 3 * (5 + WORKERS) + retries + 3 * seconds, "but for the first failures, only probes"
     assert len(refused) >= 0.8 * len(made)
     assert quantile(refused, 0.99) < (50 if LONG else 500)
-    assert healed <= 30 + 1 if LONG else healed <= 4 + 1
+    assert healed <= longest + 1
+
+
+def interval(asked: Sequence[float]) -> float:
+    """How long a breaker is open after these calls of its target, all of which failed: after each probe twice as long,
+    up to 30 s. Those that opened it came within the first interval."""
+    probes = sum(when > asked[0] + OPEN_SECONDS for when in asked)
+    return min(30.0, OPEN_SECONDS * 2.0**probes)
 
 
 def requests_to(service: Service, model: str) -> int:
