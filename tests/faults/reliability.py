@@ -70,6 +70,7 @@ class Result:
         why: it was skipped.
         when: the day, in UTC.
         where: on what kind of machine.
+        in_process: it called the application itself, without a server in front of it.
     """
 
     outcome: str = "passed"
@@ -81,6 +82,7 @@ class Result:
             f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
         )
     )
+    in_process: bool = False
 
 
 Results = dict[str, dict[str, Result]]  # by row and by test
@@ -92,10 +94,10 @@ class Figures:
     def __init__(self) -> None:
         self.results: Results = {}
 
-    def begin(self, test: str, rows: Iterable[str]) -> None:
+    def begin(self, test: str, rows: Iterable[str], in_process: bool = False) -> None:
         """A test is about to show these rows."""
         for row in rows:
-            self.results.setdefault(row, {})[test] = Result()
+            self.results.setdefault(row, {})[test] = Result(in_process=in_process)
 
     def tell(self, test: str, row: str, text: str, n: int | None) -> None:
         self.results[row][test].told.append((text, n))
@@ -141,6 +143,11 @@ def rendered(results: Mapping[str, Mapping[str, Result]]) -> str:
         "None of 100 means under 3 % at 95 % confidence: what so many trials can show stands beside each zero.",
         "",
     ]
+    if inside := _files(test for tests in results.values() for test, result in tests.items() if result.in_process):
+        said = (
+            f"Run in the tests' own process, without Gunicorn: {', '.join(inside)}. All others ask the running service."
+        )
+        lines += [said, ""]
     lines += [f"Measured on: {'; '.join(sorted({result.where for result in found})) or 'nothing yet'}.", ""]
     lines += ["| | what | result | figures | shown by |", "| --- | --- | --- | --- | --- |"]
     lines += [_row(row, title, results.get(row, {})) for row, title in ROWS.items()]
@@ -149,10 +156,14 @@ def rendered(results: Mapping[str, Mapping[str, Result]]) -> str:
 
 def _row(row: str, title: str, tests: Mapping[str, Result]) -> str:
     figures = _together(told for result in tests.values() for told in result.told)
-    names = sorted({f"`{Path(test.partition('::')[0]).name}`" for test in tests})
+    names = _files(tests)
     days = max((result.when for result in tests.values()), default="")
     shown = f"{', '.join(names)}, {days}" if names else ""
     return f"| {row} | {title} | {_verdict(tests)} | {'<br>'.join(figures)} | {shown} |"
+
+
+def _files(tests: Iterable[str]) -> list[str]:
+    return sorted({f"`{Path(test.partition('::')[0]).name}`" for test in tests})
 
 
 def _verdict(tests: Mapping[str, Result]) -> str:

@@ -33,7 +33,8 @@ def _id(item: pytest.Item) -> str:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "setup":
-        _FIGURES.begin(_id(item), asked(item.iter_markers("shows")))
+        in_process = "make_app" in getattr(item, "fixturenames", ())
+        _FIGURES.begin(_id(item), asked(item.iter_markers("shows")), in_process)
     if report.outcome != "passed":
         why = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
         _FIGURES.end(_id(item), report.outcome, why)

@@ -64,6 +64,15 @@ def test_trials_of_one_kind_of_which_none_failed_are_one_figure(root: Path) -> N
     assert "| gevent: 0 of 100 lost (under 3 % at 95 %) |" in line(root, "F1")
 
 
+def test_the_report_names_the_files_that_need_no_running_service(root: Path) -> None:
+    figures = Figures()
+    figures.begin(GOOD, ["F1"], in_process=True)
+    figures.write(root)
+    assert "without Gunicorn: `test_any.py`. All others" in (root / WRITTEN).read_text()
+    ran(GOOD, "F1").write(root)
+    assert "Gunicorn" not in (root / WRITTEN).read_text()
+
+
 def test_what_did_not_run_is_no_pass(root: Path) -> None:
     ran(GOOD, "F1", outcome="skipped", why="no right to mount").write(root)
     assert "| could not run here: no right to mount |" in line(root, "F1")
