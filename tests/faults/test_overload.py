@@ -82,7 +82,7 @@ def test_of_the_processor_that_a_flood_takes_up_answers_keep_their_share(
     peak, _ = rate(PLACES, FLOOD / 2)
     clients = 5 * (PLACES + PLACES // 10)
     goodput, met = rate(clients, FLOOD)
-    after = max(rate(PLACES, FLOOD / 4)[0] for _ in range(2))
+    after = max(rate(PLACES, FLOOD / 4)[0] for _ in range(4 if LONG else 2))
     told(f"{worker}, {clients} clients without a pause", met, figures)
     figures(f"{worker}, {PLACES} places: {peak:.0f} answers per second of the processor, {goodput / peak:.0%} of them in "
             f"the flood and {after / peak:.0%} after it", len(met))  # fmt: skip
