@@ -52,7 +52,8 @@ class Redactor:
         for secret in secrets:
             text = secret.reveal() if secret else ""
             if len(text) >= SHORTEST_SECRET:
-                forms |= {text, quote(text, safe=""), json.dumps(text)[1:-1], *_in_base64(text.encode())}
+                raw = text.encode(errors="surrogateescape")  # of the environment, which may be no UTF-8
+                forms |= {text, quote(raw, safe=""), json.dumps(text)[1:-1], *_in_base64(raw)}
         self._forms = sorted(forms, key=len, reverse=True)
         self._in_json = [json.dumps(form)[1:-1] for form in forms]
 

@@ -140,7 +140,7 @@ def test_check_names_every_mistake_of_the_configuration(directory: Path) -> None
 
 
 def test_check_names_a_provider_that_cannot_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(settings: object) -> None:
+    def refuse(*settings: object) -> None:
         raise ValueError("its text may quote a secret")
 
     monkeypatch.setattr("gateway.providers.registry.OpenAIProvider", refuse)
