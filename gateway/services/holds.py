@@ -82,7 +82,7 @@ class Holds:
                 error, wait_for = refusal(refused.shortage, self.help_url), refused.wait
             except BudgetHeld as refused:
                 if pause := next(settling, 0.0):  # calls that have ended may still hold it for a moment
-                    self._wait(exchange, pause, aside)
+                    self._wait(exchange, pause)
                     continue
                 error, wait_for = refused, 0.0
             except GatewayError as refused:
@@ -101,14 +101,14 @@ class Holds:
             left = min(left, exchange.deadline - now)
         if seconds > left:
             return False
-        self._wait(exchange, seconds, aside)
+        with aside():
+            self._wait(exchange, seconds)
         return True
 
-    def _wait(self, exchange: Exchange, seconds: float, aside: Callable[[], AbstractContextManager[object]]) -> None:
+    def _wait(self, exchange: Exchange, seconds: float) -> None:
         record, began = exchange.record, time.monotonic()
         try:
-            with aside():
-                wait(seconds, exchange.client)
+            wait(seconds, exchange.client)
         except HungUp:
             raise ClientLeft from None
         finally:

@@ -9,11 +9,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import requests
 
+from gateway.accounting import reports
+from gateway.stores.ledger.sqlite import SqliteDatabase
 from tests.service.conftest import Service
 
 Start = Callable[..., Service]
@@ -79,3 +82,18 @@ def test_a_reader_of_the_ledger_keeps_no_call_waiting(start: Start) -> None:
             begun = time.monotonic()
             assert service.ask().status_code == 200
             assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("worker", ["gevent", "gthread"])
+def test_nobody_is_refused_for_what_calls_of_his_own_held_that_have_ended(worker: str, start: Start) -> None:
+    service = start(worker, WEB_CONCURRENCY="2")
+    rule = partial(reports.set_limit, subject="user:*@default", rate="tokens/day", value="30000", mode="hard")
+    SqliteDatabase(service.directory / "data").transact([rule])
+    time.sleep(1)  # every worker knows it by then
+    refused = []
+    for number in range(40):
+        for most in (1, 29_500):  # a new connection each, so mostly with the other worker
+            body = {"prompt": "Hi", "user_id": f"user {number}", "model": "offline/echo", "max_tokens": most}
+            answer = service.ask(body)
+            refused += [answer.text] if answer.status_code != 200 else []
+    assert refused == []
