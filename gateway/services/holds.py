@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.accounting.bounds import Bound
@@ -24,6 +25,7 @@ from gateway.telemetry.record import RequestRecord
 
 _PAUSES = (0.05, 0.25)  # seconds between two looks at what calls in flight hold, drawn at random
 _SETTLING = (0.015, 0.06)  # seconds in which what has ended is settled, if need be in a busy worker
+_FEW = 8  # calls that wait for it at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Holds:
     help_url: str | None
     refused: Callable[[str, str, str], None]
     wait_seconds: float = 0
+    _few: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_FEW))
 
     def take(
         self,
@@ -81,8 +84,7 @@ class Holds:
                 exchange.record.rates = refused.rates
                 error, wait_for = refusal(refused.shortage, self.help_url), refused.wait
             except BudgetHeld as refused:
-                if pause := next(settling, 0.0):  # calls that have ended may still hold it for a moment
-                    self._wait(exchange, pause)
+                if self._settled(exchange, next(settling, 0.0)):
                     continue
                 error, wait_for = refused, 0.0
             except GatewayError as refused:
@@ -103,6 +105,17 @@ class Holds:
             return False
         with aside():
             self._wait(exchange, seconds)
+        return True
+
+    def _settled(self, exchange: Exchange, seconds: float) -> bool:
+        """Wait until calls that have ended hold nothing any more; whether that may help. Where many wait for it, others
+        than those stand in the way, and a refusal must cost little. Raises ClientLeft."""
+        if not seconds or not self._few.acquire(blocking=False):
+            return False
+        try:
+            self._wait(exchange, seconds)
+        finally:
+            self._few.release()
         return True
 
     def _wait(self, exchange: Exchange, seconds: float) -> None:
