@@ -120,7 +120,8 @@ def test_several_answers_without_an_end_at_once_take_a_bounded_share_of_memory_e
         before = kilobytes(service, "VmRSS")
         told = list(clients.map(lambda _: ask(service, "openai", stream), range(AT_ONCE)))
         growth = (kilobytes(service, "VmHWM") - before) * 1024
-        assert {error for _, _, error in booked()} <= {"upstream_error", "upstream_timeout"}
+        unfit = [row for row in booked() if row[2] not in ("upstream_error", "upstream_timeout")]
     figures(f"the service, {AT_ONCE} at once, {request.node.callspec.id}: {growth / 2**20:.0f} MB more", AT_ONCE)
-    assert all(one.broke() or one.broke("upstream_timeout") for one in told), told[0]
+    assert [one for one in told if not (one.broke() or one.broke("upstream_timeout"))] == []
+    assert unfit == []
     assert growth < AT_ONCE * MOST
