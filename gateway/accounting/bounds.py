@@ -30,7 +30,7 @@ _IMAGE = 50_000  # gpt-4o-mini's dearest: 2,833 and eight tiles of 5,667; every 
 _LONGEST = 2**40  # tokens of all answers: no call has more, and sums of it still fit into the database's numbers
 _DEAREST = 10**15  # nano-USD, a million USD: no call costs more, and sums of it still fit into the database's numbers
 _WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
-_UNSEEN = 10_000_000  # tokens that a provider is believed of what nothing bounds: the largest context window there is
+_UNSEEN = 10_000_000  # tokens, as the largest context window has, that a provider is believed where nothing bounds them
 _INLINE = "data:image/"
 _THINKS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)|gemini-(?:2\.5|[3-9])|grok-(?:3-mini|[4-9]))")
 _SEARCHES = re.compile(r"(?:^|[-/])(?:search|sonar|deep-research)(?:[-:]|$)|:online$")
@@ -55,7 +55,7 @@ class Bound:
         price: None where there is none.
         cap: tokens of each choice that the provider must be told; None where it may be sent as asked.
         flaw: why this is no true bound, to be raised where one is needed; None where it is one.
-        credible: tokens of the prompt and of the answers up to which a provider is believed; None where the bound is.
+        credible: tokens of prompt and answers that a provider is believed, also where they are more than the bound.
         strict: a hard limit bears on the call.
         rates: how the limits stand that it is held of.
         scarce: one of them has no room for many more such calls.
@@ -69,7 +69,7 @@ class Bound:
     strict: bool = False
     rates: tuple[Rate, ...] = ()
     scarce: bool = False
-    credible: tuple[int, int] | None = None
+    credible: tuple[int, int] = (0, 0)
 
     @property
     def tokens(self) -> int:
@@ -87,8 +87,8 @@ class Bound:
 
     def holds(self, usage: Usage) -> Usage:
         """`usage`, and no more of any kind of token than can be."""
-        most_prompt, most_completion = self.credible or (self.prompt_tokens, self.completion_tokens)
-        prompt, completion = min(usage.prompt_tokens, most_prompt), min(usage.completion_tokens, most_completion)
+        prompt = min(usage.prompt_tokens, max(self.prompt_tokens, self.credible[0]))
+        completion = min(usage.completion_tokens, max(self.completion_tokens, self.credible[1]))
         cached = min(usage.cached_tokens, prompt)
         written = min(usage.cache_write_tokens, prompt - cached)
         return Usage(prompt, completion, cached, written, min(usage.reasoning_tokens, completion), usage.source)
@@ -132,7 +132,7 @@ class Bounds:
         choices = _answers(request)
         if _SEARCHES.search(target.model):
             flaw = flaw or _unbounded("model", "a model that searches the web by itself")
-        credible = (max(prompt, _UNSEEN) if flaw else prompt, _UNSEEN)
+        unseen = _UNSEEN if flaw else 0
         capped = min((most for most in (asked, own or window) if most), default=None)
         if capped is None and choices:
             flaw = flaw or InvalidField(
@@ -150,7 +150,7 @@ class Bounds:
                 min(choices * loose, _LONGEST),
                 price,
                 flaw=flaw or uncapped,
-                credible=credible if flaw or uncapped else None,
+                credible=(unseen, _UNSEEN if flaw or uncapped else 0),
             ),
             Bound(prompt, min(choices * (capped or loose), _LONGEST), price, cap=enforced, flaw=flaw, strict=True),
         )

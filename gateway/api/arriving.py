@@ -58,7 +58,8 @@ def credentials(environ: Mapping[str, Any]) -> list[bytes]:
 
 
 def deadline(environ: Mapping[str, Any], record: RequestRecord) -> float | None:
-    """The moment, in monotonic seconds, at which the client said that it stops waiting."""
+    """The moment, in monotonic seconds, at which the client said that it stops waiting; None where it has not said so.
+    Raises InvalidRequest."""
     given = environ.get("HTTP_X_GATEWAY_TIMEOUT_MS")
     if given is None:
         return None

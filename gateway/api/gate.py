@@ -97,7 +97,7 @@ class Gate:
             return ask, bell
 
     def _wait(self, ask: Ask, bell: Bell, record: RequestRecord, environ: WSGIEnvironment) -> None:
-        """Wait until it is in or out, no longer than one may. Raises ClientLeft, and what `deadline` does."""
+        """Wait until it is in or out, no longer than one may. Raises ClientLeft, DeadlinePassed, InvalidRequest."""
         began = time.monotonic()
         self._metrics.queued.inc()
         try:

@@ -56,8 +56,8 @@ class Deadlines:
         return self.until - time.monotonic()
 
     @property
-    def ran_out(self) -> str:
-        """Which of the operator's times of a whole answer is over, or the first one that ends."""
+    def shortest(self) -> str:
+        """Which of the times until an answer begins ends first, as it is called under `timeouts:`."""
         return "first_byte" if self.first_by is not None and self.first_by < self.until else "total"
 
 

@@ -187,7 +187,7 @@ class Transport:
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
         if any(isinstance(cause, _TIMED_OUT) for cause in causes):
             if connected:
-                return _timeout(self._provider, f"no answer within {deadlines.ran_out}")
+                return _timeout(self._provider, f"no answer within {deadlines.shortest}")
             message = f"The provider {self._provider!r} did not accept a connection in time."
             return ConnectTimeout(message, detail=detail)
         if any(isinstance(cause, ClosedBeforeAnyByte) for cause in causes):

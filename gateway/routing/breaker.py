@@ -101,8 +101,7 @@ class Breaker:
         return Breaker(0, open_seconds, until=now + int(open_seconds * SECOND))
 
     def answering(self, failures: int) -> Breaker:
-        """After the beginning of a probe's answer, which may take long: closed, but the next failure opens it again.
-        One that breaks off is none."""
+        """After the beginning of a probe's answer, which may take long or break off: closed until the next failure."""
         return self if self.closed else Breaker(failures - 1, only=self.only)
 
     def succeeded(self, tenant: int, is_probe: bool) -> Breaker:

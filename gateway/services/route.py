@@ -125,7 +125,7 @@ class Route:
 
     def _at(self, candidate: Candidate, rested: bool, others: int) -> Iterator[Step]:
         """The steps at one target, which leave one to each of the `others` after it."""
-        room, again = max(1, MOST_ATTEMPTS - self._made - others), False
+        room, is_retry = max(1, MOST_ATTEMPTS - self._made - others), False
         most = min(self._routing.retry.attempts, room)
         for tries in count(1):
             try:
@@ -136,9 +136,9 @@ class Route:
                 self._soonest = min(self._soonest, closed.seconds)
                 if isinstance(closed, Resting):
                     self._rested_in = min(self._rested_in, closed.seconds)
-                self._tell(candidate, closed.why, again=False)
+                self._tell(candidate, closed.why, once=True)
                 return
-            if again:
+            if is_retry:
                 self._routing.metrics.retry()
             elif tries > 1 or candidate is not self._ranked[0]:
                 self._routing.metrics.fallback()
@@ -154,10 +154,10 @@ class Route:
             self._ended = self._made == MOST_ATTEMPTS or not self._may_go_on(error, time.monotonic() - step.began)
             if self._ended:
                 return
-            again = not self._has_another_key(step, error)
-            if again and (tries >= most or not self._again(step, error, tries)):
+            is_retry = not self._has_another_key(step, error)
+            if tries >= (most if is_retry else min(MOST_AT_TARGET, room)):
                 return
-            if not again and tries >= min(MOST_AT_TARGET, room):
+            if is_retry and not self._again(step, error, tries):
                 return
 
     def _may_go_on(self, error: GatewayError, seconds: float) -> bool:
@@ -208,7 +208,7 @@ class Route:
             self._exchange.record.waited_seconds += time.monotonic() - began
         return True
 
-    def _tell(self, candidate: Candidate, why: str, again: bool = True) -> None:
+    def _tell(self, candidate: Candidate, why: str, once: bool = False) -> None:
         told = f"{candidate.target}: {why}"
-        if again or told not in self._exchange.record.tried:
+        if not once or told not in self._exchange.record.tried:
             self._exchange.record.tried.append(told)

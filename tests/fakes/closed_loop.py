@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
-import threading
 import time
 
-from tests.fakes.open_loop import Met
+from tests.fakes.open_loop import Loop, Met
 
 _SILENCE = 60.0  # seconds after which a client gives up
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _BETWEEN = 0.01  # seconds before a client whose connection broke makes another
 
 
-class ClosedLoop:
-    """Clients, each with a connection that it keeps as long as it may, in a thread beside the test.
+class ClosedLoop(Loop):
+    """Clients, each with a connection that it keeps as long as it may."""
 
-    Args:
-        port: the gateway's.
-        key: what they show.
-        model: what they ask for.
-        clients: how many.
-        seconds: how long.
-    """
-
-    def __init__(self, port: int, key: str, model: str, clients: int, seconds: float) -> None:
-        self._port = port
-        body = json.dumps({"prompt": "Hello", "user_id": "ann", "model": model})
-        head = f"POST /inference HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n"
-        self._request = f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
-        self._met: list[Met] = []
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(clients, seconds)))
-        self._thread.start()
-
-    def join(self) -> list[Met]:
-        """Wait for all answers."""
-        self._thread.join()
-        return self._met
-
-    async def _run(self, clients: int, seconds: float) -> None:
+    async def _run(self, load: float, seconds: float) -> None:
         until = time.monotonic() + seconds
-        await asyncio.gather(*(self._client(until) for _ in range(clients)))
+        await asyncio.gather(*(self._client(until) for _ in range(int(load))))
 
     async def _client(self, until: float) -> None:
         while time.monotonic() < until:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 _SILENCE = 60.0  # seconds after which a client gives up
@@ -25,24 +26,26 @@ class Met:
         return self.answered - self.sent
 
 
-class OpenLoop:
-    """Requests at a rate, each on a connection of its own, in a thread beside the test.
+class Loop(ABC):
+    """Requests in a thread beside the test.
 
     Args:
         port: the gateway's.
         key: what they show.
         model: what they ask for.
-        rate: of them in a second.
+        load: how much of it; requests in a second, or clients.
         seconds: how long.
     """
 
-    def __init__(self, port: int, key: str, model: str, rate: float, seconds: float) -> None:
+    headers = ""  # of each request, besides those that it needs
+
+    def __init__(self, port: int, key: str, model: str, load: float, seconds: float) -> None:
         self._port = port
         body = json.dumps({"prompt": "Hello", "user_id": "ann", "model": model})
-        head = f"POST /inference HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-api-key: {key}\r\n"
+        head = f"POST /inference HTTP/1.1\r\nhost: x\r\n{self.headers}x-api-key: {key}\r\n"
         self._request = f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
         self._met: list[Met] = []
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(rate, seconds)))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(load, seconds)))
         self._thread.start()
 
     def join(self) -> list[Met]:
@@ -50,11 +53,21 @@ class OpenLoop:
         self._thread.join()
         return self._met
 
-    async def _run(self, rate: float, seconds: float) -> None:
+    @abstractmethod
+    async def _run(self, load: float, seconds: float) -> None:
+        """Make the requests, and wait for their answers."""
+
+
+class OpenLoop(Loop):
+    """Requests at a rate, each on a connection of its own."""
+
+    headers = "connection: close\r\n"
+
+    async def _run(self, load: float, seconds: float) -> None:
         began, calls = time.monotonic(), []
         while (now := time.monotonic() - began) < seconds:
-            calls += [asyncio.create_task(self._ask()) for _ in range(int(now * rate) + 1 - len(calls))]
-            await asyncio.sleep(min(0.005, 1 / rate))
+            calls += [asyncio.create_task(self._ask()) for _ in range(int(now * load) + 1 - len(calls))]
+            await asyncio.sleep(min(0.005, 1 / load))
         await asyncio.gather(*calls)
 
     async def _ask(self) -> None:

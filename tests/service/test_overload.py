@@ -52,7 +52,7 @@ def of(met: list[Met], status: int) -> list[float]:
 
 def test_five_times_the_bound_costs_no_goodput_and_the_others_are_refused_at_once(worker: str, start: Start) -> None:
     service = start(worker, BOUND, WEB_CONCURRENCY="1")
-    met = OpenLoop(service.port, KEY, SLOW, rate=5 * PLACES, seconds=4).join()
+    met = OpenLoop(service.port, KEY, SLOW, load=5 * PLACES, seconds=4).join()
     answered, shed = of(met, 200), of(met, 503)
     assert len(answered) + len(shed) == len(met)
     assert len(answered) >= 0.9 * 4 * PLACES
@@ -67,8 +67,8 @@ def test_five_times_the_bound_costs_no_goodput_and_the_others_are_refused_at_onc
 def test_a_noisy_tenant_leaves_room_for_another(worker: str, start: Start) -> None:
     service = start(worker, BOUND, WEB_CONCURRENCY="1")
     key = key_of_another_tenant(service)
-    noisy = OpenLoop(service.port, KEY, SLOW, rate=5 * PLACES, seconds=4)
-    quiet = OpenLoop(service.port, key, SLOW, rate=1.5, seconds=4)
+    noisy = OpenLoop(service.port, KEY, SLOW, load=5 * PLACES, seconds=4)
+    quiet = OpenLoop(service.port, key, SLOW, load=1.5, seconds=4)
     assert {one.status for one in quiet.join()} == {200}
     assert len(of(noisy.join(), 200)) >= 0.5 * 4 * PLACES
 
@@ -98,7 +98,7 @@ def full(worker: str, start: Start) -> Service:
     """A worker whose only place is taken for two seconds; one call may wait for it."""
     yaml = "overload: {max_in_flight: 1, max_queue: 1}"
     service = start(worker, yaml, WEB_CONCURRENCY="1")
-    OpenLoop(service.port, KEY, "offline/echo?latency_ms=2000", rate=1, seconds=0.1)
+    OpenLoop(service.port, KEY, "offline/echo?latency_ms=2000", load=1, seconds=0.1)
     service.wait_for(lambda: gauge(service, "inflight_requests") == 2)
     return service
 
