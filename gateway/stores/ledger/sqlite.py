@@ -29,7 +29,8 @@ T = TypeVar("T")
 _FILE = "ledger.sqlite"
 _PATIENCE = 10_000  # milliseconds that others who write without our lock, such as an operator's shell, are waited for
 _FOR_ALL = (OSError, sqlite3.OperationalError, StoreError)  # locked, full, away: whatever was asked
-_LARGEST_LOG = 64 * 2**20  # bytes of the write-ahead log after which writers wait for its checkpoint
+_LONGEST_LOG = 4096  # pages of the write-ahead log, 16 MB, after which writers wait until it begins anew
+_LARGEST_FILE = 64 * 2**20  # bytes of its file: what a long reader made it grow to is given back
 
 
 class SqliteTransaction:
@@ -128,15 +129,15 @@ class SqliteDatabase:
             raise StoreError(f"the ledger cannot be read: {error}") from error
 
     def maintain(self) -> None:
-        """Move the write-ahead log into the file: beside the writers, and before them only where it is large."""
+        """Move the write-ahead log into the file: beside the writers, and before them only where it is long. Its own
+        file keeps its size: to write where nothing is yet takes a disk several times as long."""
         try:
             with contextlib.closing(self._connect()) as connection:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                log = Path(f"{self._path}-wal")
-                if log.exists() and log.stat().st_size > _LARGEST_LOG:
+                ((_, pages, _),) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                if pages > _LONGEST_LOG:
                     connection.execute("PRAGMA busy_timeout=0")  # readers keep it from this; nobody waits for them
                     with self._turn():
-                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"the ledger's log cannot be checkpointed: {error}") from error
 
@@ -175,6 +176,7 @@ class SqliteDatabase:
         )
         connection.execute("PRAGMA synchronous=NORMAL")  # whole after a kill; a power cut may take the last moments
         connection.execute("PRAGMA wal_autocheckpoint=0")  # it would stop all writers, see `maintain`
+        connection.execute(f"PRAGMA journal_size_limit={_LARGEST_FILE}")
         return connection
 
     def _forget(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,14 +135,35 @@ def test_a_ledger_that_cannot_be_read_says_so(database: SqliteDatabase, tmp_path
     assert not (tmp_path / FILE).exists(), "and none is made by that"
 
 
-def test_the_log_is_moved_into_the_file_and_does_not_grow(
+def test_the_log_is_moved_into_the_file_and_begins_anew_where_it_is_long(
     database: SqliteDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LARGEST_LOG", 4096)
-    for number in range(20):
-        spend(database, f"call{number}", NOW)
+    monkeypatch.setattr(module, "_LONGEST_LOG", 1)
+    log, sizes = tmp_path / f"{FILE}-wal", list[int]()
+    for turn in range(5):
+        for number in range(20):
+            spend(database, f"call{turn}-{number}", NOW)
+        database.maintain()
+        sizes.append(log.stat().st_size)
+    assert sizes[0] <= min(sizes) and max(sizes) < 1.2 * sizes[0], "it is written over"
+    for rest in ("-wal", "-shm"):
+        (tmp_path / f"{FILE}{rest}").unlink()
+    assert rows(tmp_path, "SELECT count(*) FROM usage") == [(100,)], "all of it is in the file"
+
+
+def test_a_log_that_a_reader_made_grow_is_given_back(
+    database: SqliteDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_LOG", 1)
+    monkeypatch.setattr(module, "_LARGEST_FILE", 200_000)
     log = tmp_path / f"{FILE}-wal"
-    assert log.stat().st_size > 4096
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM usage").fetchall()
+        for number in range(50):
+            spend(database, f"call{number}", NOW)
+            database.maintain()
+        assert log.stat().st_size > 400_000
     database.maintain()
-    assert log.stat().st_size == 0
-    assert rows(tmp_path, "SELECT count(*) FROM usage") == [(20,)]
+    spend(database, "one more", NOW)
+    assert log.stat().st_size <= 200_000
