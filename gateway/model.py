@@ -24,11 +24,25 @@ NANO_PER_USD = 1_000_000_000
 LARGEST = 2**62  # of an amount: two of them still fit into the database's whole numbers together
 HEADED = ("requests", "tokens")  # the units of limits that have headers
 
+_DRAWN = 64  # ids' worth of random digits that are drawn at once
+_drawn: list[str] = []
+os.register_at_fork(after_in_child=_drawn.clear)  # a child draws its own
+
 
 def new_id() -> str:
     """A name that nothing else has: 32 hex digits, first 12 of the milliseconds since 1970, so that what is new stands
     together at the end of an index, then 20 that are random."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    return f"{time.time_ns() // 1_000_000:012x}{_random()}"
+
+
+def _random() -> str:
+    """20 random hex digits, of which the system is asked for many at once; threads take one each."""
+    while True:
+        try:
+            return _drawn.pop()
+        except IndexError:
+            digits = os.urandom(_DRAWN * 10).hex()
+            _drawn.extend(digits[at : at + 20] for at in range(0, len(digits), 20))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from gateway import process
 from gateway.accounting import entries
 from gateway.accounting.balances import counted
 from gateway.accounting.bounds import Bound
@@ -195,21 +195,21 @@ class Ledger:
 
     def open(self) -> None:
         """Be ready to write in this process; called again, it does nothing. Raises LedgerUnavailable."""
-        if self._process == os.getpid():
+        if self._process == process.number:
             return
         with self._opening:
-            if self._process == os.getpid():
+            if self._process == process.number:
                 return
             try:
                 self._owner = self._owners.claim()
             except StoreError as error:
                 raise LedgerUnavailable(detail=str(error)) from error
             self._commit = GroupCommit(self._database, _PATIENCE, self._committed)
-            self._process = os.getpid()
+            self._process = process.number
 
     def close(self) -> None:
         """Write down what is owed, and be no owner any more. What cannot be written is settled as of a dead worker."""
-        if self._process == os.getpid():
+        if self._process == process.number:
             with suppress(StoreError):
                 self._commit.submit(self._owners.release, _nothing, _LAST_PATIENCE)
             self._commit.close(_LAST_PATIENCE)

@@ -7,10 +7,10 @@ known all the time: its own begin with them, and when the shared ones are back, 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
 
+from gateway import process
 from gateway.stores import StoreError
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand, SharedCounters, Verdict
 from gateway.stores.counters.local import LocalCounters
@@ -114,7 +114,7 @@ class Failover:
         self._local.maintain()
 
     def close(self) -> None:
-        if self._process == os.getpid():
+        if self._process == process.number:
             self._closed = True
             try:
                 self._shared.close()
@@ -123,17 +123,17 @@ class Failover:
 
     def _begin(self) -> None:
         """Join in this process; called again, it does nothing."""
-        if self._process == os.getpid():
+        if self._process == process.number:
             return
         with self._beginning:
-            if self._process == os.getpid():
+            if self._process == process.number:
                 return
             self._local, self._in_flight, self._away, self._closed = LocalCounters(), {}, False, False
             try:
                 self._join()
             except StoreError as error:
                 self._lost(error, self._place)
-            self._process = os.getpid()
+            self._process = process.number
 
     def _join(self) -> None:
         """Count in the shared ones from now on, where the calls that are in flight now are in flight. Raises

@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gunicorn.http.errors import ParseException
 from werkzeug.sansio.utils import get_content_length
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _MEDIA_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
+HAS_BODY = "gateway.has_body"  # of the environment: all of the body is there, and reading it waits for nobody
 _READ_TO_ITS_END = "gateway.body_read"
 _MOST_LEFT_UNREAD = 65_536  # bytes that Gunicorn may read and drop so as to keep the connection
 _LINGER_SECONDS = 1
@@ -63,6 +64,9 @@ def _read(environ: WSGIEnvironment, most_bytes: int) -> bytes:
         raise too_large
     if length is None and not environ.get("wsgi.input_terminated"):
         return b""
+    if length is not None and environ.get(HAS_BODY):
+        environ[_READ_TO_ITS_END] = True
+        return cast(bytes, environ["wsgi.input"].read(length))
     # Flask's own limit would cut a chunked body silently and serve the rest of it as if it were whole.
     stream, pieces, size = environ["wsgi.input"], [], 0
     until = time.monotonic() + _STALLED_SECONDS  # and later with each byte, but never by more than that from now on

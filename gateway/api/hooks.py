@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Any, cast
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
 
 from gateway.api.arriving import METHODS, begin_record, credentials
 from gateway.api.body import close_if_unread
@@ -15,7 +16,6 @@ from gateway.auth.guesses import Guesses
 from gateway.auth.keys import Keys
 from gateway.concurrency import give_way
 from gateway.config import Secret, Settings
-from gateway.config.settings import Network
 from gateway.errors import NotFound, Unauthorized
 from gateway.model import Caller
 from gateway.services.relay import Relay
@@ -44,21 +44,26 @@ def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metric
     metrics_port = str(settings.metrics_port) if settings.metrics_port else None
 
     def begin() -> None:
-        _begin(settings.trusted_proxies)
+        asked, known = _request(), _globals()
+        give_way()  # requests that never wait would keep their connection's turn for as long as it sends
+        if asked.method not in METHODS:  # routed already; from here on it is a label, and labels must not grow
+            asked.method = "OTHER"
+        known.record = asked.environ.get(RECORD) or begin_record(asked.environ, settings.trusted_proxies)
         metrics.inflight.inc()
 
     def guard() -> None:
-        environ, endpoint = request.environ, request.endpoint
+        asked, known = _request(), _globals()
+        environ, endpoint = asked.environ, asked.endpoint
         if metrics_port and (endpoint == METRICS) != (environ["SERVER_PORT"] == metrics_port):
             raise NotFound
-        if request.routing_exception is not None:
+        if asked.routing_exception is not None:
             return  # no such route or method: nothing to guard, and 404 and 405 say nothing about keys
         if endpoint == METRICS:
             _check_metrics_token(settings.metrics_token)
         if endpoint in OPEN:
             return
-        caller = g.caller = environ.get(CALLER) or _authenticate(keys, guesses, metrics)
-        record: RequestRecord = g.record
+        caller = known.caller = environ.get(CALLER) or _authenticate(keys, guesses, metrics)
+        record: RequestRecord = known.record
         record.tenant, record.key_id = caller.tenant, caller.key_id
 
     def finish(response: Response) -> Response:
@@ -69,16 +74,19 @@ def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metric
     app.after_request(finish)
 
 
-def _begin(trusted_proxies: tuple[Network, ...]) -> None:
-    give_way()  # requests that never wait would keep their connection's turn for as long as it sends
-    if request.method not in METHODS:  # routed already; from here on it is a label, and labels must not grow
-        request.method = "OTHER"
-    g.record = request.environ.get(RECORD) or begin_record(request.environ, trusted_proxies)
+def _request() -> Request:
+    """The request itself: through Flask's proxy each look costs as much as finding it."""
+    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
+
+
+def _globals() -> Any:
+    """The same of Flask's `g`."""
+    return g._get_current_object()
 
 
 def _finish(response: Response, metrics: Metrics) -> Response:
     record: RequestRecord = g.record
-    asked = request._get_current_object()  # type: ignore[attr-defined]  # through the proxy each look costs as much
+    asked = _request()
     environ, endpoint, rule = asked.environ, asked.endpoint, asked.url_rule and asked.url_rule.rule
     record.status = response.status_code
     headers = [("X-Request-ID", record.request_id), ("X-Content-Type-Options", "nosniff")]

@@ -53,6 +53,14 @@ class LeanFlask(Flask):
         return {rule.rule: _Found(rule) for rule in rules}
 
 
+class _Ours(Headers):
+    """Headers that the gateway writes itself, as texts. The server looks at each of them on its way out, and nobody
+    need do so before."""
+
+    def extend(self, pairs: Any = (), /, **_: str) -> None:
+        self._list.extend(pairs)
+
+
 class Whole(Response):
     """A response that is all there, and its headers with it.
 
@@ -63,7 +71,7 @@ class Whole(Response):
 
     def __init__(self, body: bytes, headers: dict[str, str]) -> None:
         both = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
-        super().__init__([body], headers=Headers(list(both.items())))
+        super().__init__([body], headers=_Ours(both.items()))
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         return self.headers

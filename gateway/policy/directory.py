@@ -6,13 +6,13 @@ It asks three times a second whether anything has changed, and reads what has.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from gateway import process
 from gateway.errors import LedgerUnavailable
 from gateway.policy import book
 from gateway.policy.book import LimitBook
@@ -72,21 +72,21 @@ class Directory:
         self._closed.set()
 
     def _be_fresh(self) -> None:
-        if self._process != os.getpid():
+        if self._process != process.number:
             self._open()
         elif time.monotonic() - self._seen > _STALE:
             raise LedgerUnavailable(detail="it cannot be read whether keys and limits have changed")
 
     def _open(self) -> None:
         with self._opening:
-            if self._process == os.getpid():
+            if self._process == process.number:
                 return
             try:
                 self.refresh()
             except StoreError as error:
                 raise LedgerUnavailable(detail=str(error)) from error
             threading.Thread(target=self._follow, daemon=True, name="directory").start()
-            self._process = os.getpid()
+            self._process = process.number
 
     def _follow(self) -> None:
         while not self._closed.wait(_LOOK_EVERY):

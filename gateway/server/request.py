@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from io import BytesIO
 from typing import Any
 
 from gunicorn.http import wsgi
@@ -13,6 +14,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import WSGIErrorsWrapper
 from gunicorn.util import unquote_to_wsgi_str
 
+from gateway.api.body import HAS_BODY
 from gateway.server.response import Response
 
 _SOUND = re.compile(
@@ -35,9 +37,11 @@ class Request(GunicornRequest):  # type: ignore[misc]
 
     Attributes:
         fields: the headers of such a head; None of any other.
+        has_body: all of its body came with it.
     """
 
     fields: dict[str, str] | None = None
+    has_body = False
     path: str
     query: str
 
@@ -76,8 +80,15 @@ class Request(GunicornRequest):  # type: ignore[misc]
         """A body of the length that the head says, or none."""
         if self.fields is None:
             super().set_body_reader()
+            return
+        length, came = int(self.fields.get("CONTENT-LENGTH", 0)), self.unreader.take_buffered()
+        self.has_body = len(came) >= length
+        if self.has_body:
+            self.unreader.unread(came[length:])
+            self.body = Body(BytesIO(came[:length]))
         else:
-            self.body = Body(LengthReader(self.unreader, int(self.fields.get("CONTENT-LENGTH", 0))))
+            self.unreader.unread(came)
+            self.body = Body(LengthReader(self.unreader, length))
 
     def should_close(self) -> bool:
         """Whether the connection ends with this request."""
@@ -94,7 +105,8 @@ class Parser(RequestParser):  # type: ignore[misc]
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
         """Read what is left of the request's body, if there is anything left to read."""
         body = getattr(self.mesg, "body", None)
-        if isinstance(body, Body) and not body.failed and getattr(body.reader, "length", None) == 0:
+        over = getattr(self.mesg, "has_body", False) or getattr(getattr(body, "reader", None), "length", None) == 0
+        if over and isinstance(body, Body) and not body.failed:
             return True
         return bool(super().finish_body(deadline, max_bytes))
 
@@ -135,6 +147,7 @@ def create(
     environ = {
         **same,
         "wsgi.input": req.body,
+        HAS_BODY: req.has_body,
         "wsgi.url_scheme": req.scheme,
         "gunicorn.socket": sock,
         "REQUEST_METHOD": req.method,

@@ -28,7 +28,7 @@ LAYERS = (
     {"telemetry"},
     {"config", "errors"},
     {"wire"},
-    {"model", "wording", "concurrency", "draining"},
+    {"model", "wording", "concurrency", "draining", "process"},
 )
 
 ONLY_IN = {

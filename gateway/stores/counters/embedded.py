@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from gateway import process
 from gateway.stores import StoreError
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand, Verdict, counting
 from gateway.stores.counters.counting import Room
@@ -55,7 +55,7 @@ class EmbeddedCounters:
     def join(self, in_flight: Mapping[bytes, int]) -> int:
         """Be a new owner, who has these calls in flight; what the last one had counts no more."""
         self._sweep()
-        owners, again = Owners(self._data_dir, "slots"), self._process == os.getpid()
+        owners, again = Owners(self._data_dir, "slots"), self._process == process.number
         owner, place = bytes.fromhex(owners.claim()), self._place + 1
 
         def work(records: Transaction, room: Room) -> None:
@@ -72,7 +72,7 @@ class EmbeddedCounters:
             raise
         if again:
             self._owners.release()
-        self._owners, self._owner, self._place, self._process = owners, owner, place, os.getpid()
+        self._owners, self._owner, self._place, self._process = owners, owner, place, process.number
         return place
 
     def take(self, demands: Sequence[Demand]) -> Verdict:
@@ -90,7 +90,7 @@ class EmbeddedCounters:
         def work(records: Transaction) -> list[int]:
             return counting.used(records, asked, self._clock())
 
-        if self._process == os.getpid():
+        if self._process == process.number:
             return self._env.read(work)
         return peek(self._data_dir, "counters", self._size, work) or [0] * len(asked)  # who only asks makes nothing
 
@@ -101,7 +101,7 @@ class EmbeddedCounters:
                 break
 
     def close(self) -> None:
-        if self._process == os.getpid():
+        if self._process == process.number:
             self._write(lambda records, room: _remove(records, {self._owner}))
             self._owners.release()
             self._process = 0

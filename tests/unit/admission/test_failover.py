@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import process
 from gateway.admission.failover import Failover
 from gateway.stores import StoreError
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand, Verdict
@@ -235,7 +235,7 @@ def test_who_is_on_the_way_to_its_own_when_they_are_back_asks_them(case: Case, m
 
 def test_each_process_joins_by_itself(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     case.counters.take(CALL)
-    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(process, "number", 1)
     case.counters.take(CALL)
     assert case.in_flight() == 1, "calls of another process are none of its own"
 

@@ -15,6 +15,7 @@ from gunicorn.http.message import Request as GunicornRequest
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import IterUnreader
 
+from gateway.api.body import HAS_BODY
 from gateway.server import request
 from gateway.server.request import Parser, Request, create
 
@@ -109,10 +110,28 @@ def test_an_environ_says_what_gunicorns_says(head: bytes, cfg: Config) -> None:
     expected = request._gunicorns_environ(theirs, None, CLIENT, SERVER, cfg)[1]
     environ = create(ours, None, CLIENT, SERVER, cfg)[1]
     assert environ.pop("wsgi.input") is ours.body
+    assert environ.pop(HAS_BODY) is True
     unlike = {"wsgi.input", "wsgi.errors", "wsgi.early_hints"}  # of these the last is asked for by nobody
     assert {name: value for name, value in expected.items() if name not in unlike} == {
         name: value for name, value in environ.items() if name not in unlike
     }
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_bodies_and_requests_are_told_apart_however_their_bytes_come(cfg: Config, is_read: bool) -> None:
+    head = b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+    sent = b"".join(head % number + b"body%d" % number for number in range(3))
+    whole = 0
+    for at in range(1, len(sent)):
+        parser = Parser(cfg, iter([sent[:at], sent[at:]]), CLIENT)
+        for number in range(3):
+            found = next(parser)
+            assert found.uri == f"/{number}"
+            whole += found.has_body
+            if is_read:
+                assert found.body.read(5) + found.body.read() == b"body%d" % number
+                assert not found.body.failed
+    assert 0 < whole < 3 * len(sent), "some came with their heads, and some did not"
 
 
 def test_what_one_request_says_of_its_scheme_holds_for_no_other(cfg: Config) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
 
+from gateway import process
 from gateway.stores import StoreError
 from gateway.stores.counters import IN_FLIGHT, Correction, Demand
 from gateway.stores.counters import embedded as module
@@ -92,7 +92,7 @@ def test_what_a_fork_has_left_is_the_parents(counters: EmbeddedCounters, monkeyp
     counters.take([Demand(A, IN_FLIGHT, None, 1)])
     owner = counters._owner
     with monkeypatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: 1)
+        patch.setattr(process, "number", 1)
         counters.close()
         counters.join({})
     assert counters.used([(A, IN_FLIGHT)]) == [1]
