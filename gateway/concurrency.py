@@ -19,7 +19,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _TURNS = 20  # a look-up, a connection, a password, a command, an answer; and some
-_LARGE = 100_000  # bytes that take a millisecond
+_LARGE, _TURNS_BETWEEN = 100_000, 5  # bytes that take a millisecond; in so many turns a small call is answered
 _LOOK = 0.5  # seconds between two looks at a client that has sent more and cannot be waited for
 
 
@@ -35,14 +35,15 @@ def give_way() -> None:
 
 
 def in_turn(size: int, work: Callable[[], T]) -> T:
-    """Do work on `size` bytes; where that takes long, only one does so between two turns of all others."""
+    """Do work on `size` bytes; where that takes long, only one does so between some turns of all others."""
     if size < _LARGE:
         return work()
     with _turn():
         try:
             return work()
         finally:
-            give_way()
+            for _ in range(_TURNS_BETWEEN):
+                give_way()
 
 
 @cache

@@ -11,6 +11,7 @@ import orjson
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _SIMPLE = re.compile(_STRING + rb"|[-+.\w]++", re.DOTALL)  # a string, a number or a word
+_EMPTY = re.compile(rb"\s*\{\s*\}\s*")
 _BRACKET = re.compile(rb'(?:[^][{}"]++|' + _STRING + rb")*+([][{}])", re.DOTALL)
 
 
@@ -21,34 +22,55 @@ def edited(body: bytes, changes: Mapping[str, Any]) -> bytes:
         body: one JSON object, no name in it twice.
         changes: new values by field.
     """
+    pieces: list[tuple[int, int, bytes]] = []
     missing: dict[str, Any] = {}
     for name, value in changes.items():
-        found = _span(body, name)
-        if found:
-            body = body[: found[0]] + orjson.dumps(value) + body[found[1] :]
+        if found := _span(body, name):
+            pieces.append((*found, orjson.dumps(value)))
         else:
             missing[name] = value
-    if not missing:
-        return body
-    head = body.rstrip()[:-1].rstrip()
-    return head + (b"" if head.endswith(b"{") else b",") + orjson.dumps(missing)[1:]
+    if missing:
+        end, comma = body.rindex(b"}"), b"" if _EMPTY.fullmatch(body) else b","
+        pieces.append((end, end, comma + orjson.dumps(missing)[1:-1]))
+    parts, at = [], 0
+    for start, end, new in sorted(pieces):
+        parts += [body[at:start], new]
+        at = end
+    return b"".join([*parts, body[at:]])
 
 
 def _span(body: bytes, name: str) -> tuple[int, int] | None:
-    """Where the value of the object's own field `name` begins and ends. Each byte is looked at once."""
-    depth, in_string, escaped, at = 0, False, False, 0
+    """Where the value of the object's own field `name` begins and ends. How deep a name stands tells what is before it
+    as well as what is after it, and the shorter of both is looked at: so each byte is, twice at most."""
+    at, depth = 0, 0
     for found in _key(name).finditer(body):
-        passed = body[at + escaped : found.start()]
-        if b"\\" in passed:  # else even to look for pairs of bytes takes most of the time
-            passed = passed.replace(b"\\\\", b"").replace(b'\\"', b"")
-        parts = passed.split(b'"')
-        outside = b"".join(parts[in_string::2])
-        depth += outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
-        in_string ^= len(parts) % 2 == 0
-        escaped, at = passed.endswith(b"\\"), found.start()
-        if depth == 1 and not in_string:
+        start = found.start()
+        if _is_escaped(body, at, start):
+            continue  # within a string; any other quote that a name follows begins one
+        if start - at <= len(body) - start:
+            depth += _opened(body[at:start])
+        else:
+            depth = -_opened(body[start:])
+        at = start
+        if depth == 1:
             return found.end(), _end(body, found.end())
     return None
+
+
+def _is_escaped(body: bytes, since: int, at: int) -> bool:
+    """Whether an odd number of backslashes stands before `at`, none of them before `since`."""
+    before = body[max(since, at - 8) : at]
+    if not before.strip(b"\\"):
+        before = body[since:at]
+    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
+
+
+def _opened(part: bytes) -> int:
+    """How many brackets more are opened than closed in a part of JSON that no string reaches into or out of."""
+    if b"\\" in part:  # else even to look for pairs of bytes takes most of the time
+        part = part.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside = b"".join(part.split(b'"')[::2])
+    return outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
 
 
 @functools.cache

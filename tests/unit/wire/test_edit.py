@@ -31,7 +31,10 @@ values = st.recursive(
         ('{"a":"\\\\","model":"fast"}', '{"a":"\\\\","model":"gpt"}'),
         ('{"a":"model","b":1e2}', '{"a":"model","b":1e2,"model":"gpt"}'),
         ("{}", '{"model":"gpt"}'),
-        (' { } \n', ' {"model":"gpt"}'),
+        (' { } \n', ' { "model":"gpt"} \n'),
+        ('{"a":1 }', '{"a":1 ,"model":"gpt"}'),
+        ('{"a":"\\"model","b":[2],"model":"fast","c":"}]"}', '{"a":"\\"model","b":[2],"model":"gpt","c":"}]"}'),
+        ('{"\\"model":1,"b":"\\\\\\"model","model":"fast"}', '{"\\"model":1,"b":"\\\\\\"model","model":"gpt"}'),
         ('{"a":1,"mod\\u0065l":"fast"}', '{"a":1,"mod\\u0065l":"gpt"}'),
         ('{"model":{"a":[{"b":"}"}]}, "c":1.50}', '{"model":"gpt", "c":1.50}'),
     ],
@@ -71,7 +74,17 @@ def test_what_stands_around_the_field_stays_byte_for_byte(
     assert edited(body(json.dumps(old)).encode(), {"model": "m"}).decode() == body('"m"')
 
 
-@pytest.mark.parametrize("again", [b'{"model":1},', b'"model",', b'"\\"model\\":",', b'{"model":{"a":1}},'])
+@pytest.mark.parametrize(
+    "again",
+    [
+        b'{"model":1},',
+        b'"model",',
+        b'"\\"model\\":",',
+        b'{"model":{"a":1}},',
+        b'{"\\\\\\"model":1},',
+        b'"' + b"\\" * 20 + b'",',
+    ],
+)
 def test_the_work_grows_with_the_body_and_not_with_its_square(again: bytes) -> None:
     def seconds(times: int) -> float:
         body = b'{"a":[' + again * times + b'0],"model":"x"}'
