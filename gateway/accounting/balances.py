@@ -4,7 +4,6 @@ was used in its period before, so that a limit may be set at any time."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -119,14 +118,9 @@ def _begin(tx: Transaction, limit: Limit, only: str | None, now_ns: int) -> None
 def _spent_between(tx: Transaction, limit: Limit, only: str | None, start: int, end: int | None) -> Counter[str]:
     """What has been spent in a period, by instance."""
     since, until = (_BEGIN_OF_TIME, _END_OF_TIME) if end is None else (sums.day(start), sums.day(end))
-    each = limit.subject.each_of
-    rows: Iterable[tuple[Any, ...]]
-    if only is not None and each is not None:
-        rows = tx.run("spent_by_user_between", since=since, until=until, of_tenant=each, of_user=only)
-    else:
-        rows = tx.run("spent_between", since=since, until=until)
+    kind, whose = _narrowest(limit, only)
     spent: Counter[str] = Counter()
-    for tenant, key_id, user_id, names, *taken in rows:
+    for tenant, key_id, user_id, names, *taken in tx.run(f"spent{kind}", since=since, until=until, **whose):
         instance = limit.subject.instance(Payer(tenant, key_id, user_id, names.split(" ")))
         if instance is not None:
             spent[instance] += counted(limit.unit, *map(int, taken))
@@ -137,12 +131,28 @@ def _in_flight(
     tx: Transaction, limit: Limit, only: str | None, start: int, end: int | None
 ) -> list[tuple[str, tuple[Any, ...], int]]:
     """The calls in flight of a period that a limit bears on: the instance, the hold, and the amount."""
-    found, each = [], limit.subject.each_of
-    new_user = only is not None and each is not None  # of whom there may be any number: others' calls are not looked at
-    for row in tx.run("holds_of_user", of_tenant=each, of_user=only) if new_user else tx.run("holds"):
+    found = []
+    kind, whose = _narrowest(limit, only)
+    if kind == "_of_key":
+        whose = {"of_key": f'"key_id":"{whose["of_key"]}"'}  # as it stands in a hold's facts
+    for row in tx.run(f"holds{kind}", **whose):
         facts = orjson.loads(row[8])
         payer = Payer(facts["tenant"], facts["key_id"], facts["user_id"], facts["names"].split(" "))
         instance = limit.subject.instance(payer)
         if instance is not None and start * 1000 <= row[3] and (end is None or row[3] < end * 1000):
             found.append((instance, row, counted(limit.unit, 1 if row[1] <= 1 else 0, row[5] + row[6], row[4])))
     return found
+
+
+def _narrowest(limit: Limit, only: str | None) -> tuple[str, dict[str, str]]:
+    """The statements that look at no more calls than they need for a limit, or for `only` one instance of it, and their
+    parameters: there may be any number of users, keys and tenants, and each of them has a first call."""
+    whom, each = limit.subject.whom, limit.subject.each_of
+    user = (whom.user_id or None) if each is None else only
+    if user is not None and whom.tenant is not None:
+        return "_of_user", {"of_tenant": whom.tenant, "of_user": user}
+    if whom.key_id is not None:
+        return "_of_key", {"of_key": whom.key_id}
+    if whom.tenant is not None:
+        return "_of_tenant", {"of_tenant": whom.tenant}
+    return "", {}

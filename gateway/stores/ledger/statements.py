@@ -101,6 +101,8 @@ def _statements(dialect: str) -> dict[str, Any]:
         "add_hold": insert(holds).values(_all(holds)),
         "hold": select(holds).where(of_hold),
         "holds": select(holds),
+        "holds_of_tenant": select(holds).where(holds.c.tenant == bindparam("of_tenant")),
+        "holds_of_key": select(holds).where(holds.c.facts.contains(bindparam("of_key"))),
         "holds_of_user": select(holds).where(
             holds.c.tenant == bindparam("of_tenant"), holds.c.user_id == bindparam("of_user")),
         "owners": select(holds.c.owner).distinct(),
@@ -113,10 +115,11 @@ def _statements(dialect: str) -> dict[str, Any]:
         "lately": _lately(),
         "add_day": _added(insert, least, days),
         "add_total": _added(insert, least, totals),
-        "spent_between": _spent(*between),
-        "spent_by_user_between": _spent(
-            days.c.tenant == bindparam("of_tenant"), days.c.user_id == bindparam("of_user"), *between
-        ),
+        "spent": _spent(*between),
+        "spent_of_tenant": _spent(days.c.tenant == bindparam("of_tenant"), *between),
+        "spent_of_key": _spent(days.c.key_id == bindparam("of_key"), *between),
+        "spent_of_user": _spent(
+            days.c.tenant == bindparam("of_tenant"), days.c.user_id == bindparam("of_user"), *between),
         "totals": select(totals.c.tenant, totals.c.model, totals.c.provider, totals.c.cost_nano,
                          *_kinds(totals, "prompt", "cached", "cache_write", "completion", "reasoning"))
         .where(or_(totals.c.prompt_tokens > 0, totals.c.cost_nano > 0)),  # clients name models that are none

@@ -183,6 +183,8 @@ days = Table(
     *_sums(),
     PrimaryKeyConstraint("day", "tenant", "key_id", "user_id", "names", "model", "provider"),
     Index("days_by_user", "tenant", "user_id", "day"),
+    Index("days_by_key", "key_id", "day"),
+    Index("days_by_tenant", "tenant", "day"),
     sqlite_with_rowid=False,
 )
 

@@ -130,7 +130,7 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_for_seconds_only(
 
     worker = threading.Thread(target=lambda: said.extend(stopped.transact([stop])))
     worker.start()
-    begun.wait()
+    assert begun.wait(10), said
     began = time.monotonic()
     done(database, count)
     assert time.monotonic() - began < 0.9
