@@ -35,7 +35,6 @@ def steps(directory: Path, subject: str, others: int) -> int:
     for number in range(others):
         facts = {"tenant": tenant.format(number), "key_id": f"k{number}", "user_id": f"u{number}"}
         spend(database, f"spent{number}", TOMORROW, **(facts | {"names": "other"} if tenant == "t" else facts))
-    spend(database, "own", TOMORROW, names="m2")
     took = 0
 
     def step() -> None:
