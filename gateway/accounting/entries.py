@@ -58,6 +58,10 @@ class Claim:
         """The same of this owner."""
         return Claim(self.call_id, self.attempt, owner, self.payer, self.facts, self.asked, self.capped)
 
+    def bounded(self, bound: Bound) -> Claim:
+        """The same with this bound, however it is asked for."""
+        return Claim(self.call_id, self.attempt, self.owner, self.payer, self.facts, bound, bound)
+
 
 class Unbounded(Refusal):
     """A hard limit bears on a call that has no bound or no price."""

@@ -9,6 +9,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
 from gateway.api.asking import gateway_headers
+from gateway.concurrency import give_way
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
@@ -37,6 +38,7 @@ def install(app: Flask) -> None:
 
 def respond(error: GatewayError, status: int | None = None) -> Response:
     """The response for `error`; its code goes into the log line. `status` replaces the error's own."""
+    give_way()  # a call that is refused may not have waited for anything
     g.record.error_code = error.code
     refusal = error.body if isinstance(error, ProviderRefused) else None
     body = refusal or orjson.dumps({"error": error.describe()})

@@ -45,7 +45,8 @@ def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metric
 
     def begin() -> None:
         asked, known = _request(), _globals()
-        give_way()  # requests that never wait would keep their connection's turn for as long as it sends
+        if RECORD not in asked.environ:  # who never waits would keep the turn for as long as its connection sends
+            give_way()
         if asked.method not in METHODS:  # routed already; from here on it is a label, and labels must not grow
             asked.method = "OTHER"
         known.record = asked.environ.get(RECORD) or begin_record(asked.environ, settings.trusted_proxies)

@@ -81,7 +81,7 @@ class Places:
         Returns:
             It is in, waits, or is refused, which is out. It has to `leave` in any case.
         """
-        its = self._tenants.setdefault(tenant, _Tenant(tenant, now))
+        its = self._tenants.get(tenant) or self._tenants.setdefault(tenant, _Tenant(tenant, now))
         self._lately[tenant] = now
         self._lately.move_to_end(tenant)
         ask = Ask(its)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 
 from gateway.routing.board import SECOND
@@ -23,6 +24,7 @@ _SILENT = 10.0  # seconds that a probe is waited for: it may hang, or its worker
 _FORM = struct.Struct("<Id?QII")
 
 
+@lru_cache(4096)
 def mark(tenant: str) -> int:
     """What stands for a tenant in a breaker; never 0, which stands for none."""
     return int.from_bytes(blake2b(tenant.encode(), digest_size=4).digest()) or 1

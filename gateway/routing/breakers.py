@@ -34,8 +34,9 @@ class Breakers:
     def enter(self, target: Target, tenant: str) -> bool:
         """Let a tenant's call through; whether it is the probe. Raises Unavailable."""
         cell, whose = self._cell(target), mark(tenant)
-        if not cell or (seen := Breaker.read(self._board.get(cell))).closed_for(whose):
-            return False
+        content = self._board.get(cell) if cell else b""
+        if not (cell and content) or (seen := Breaker.read(content)).closed_for(whose):
+            return False  # an empty cell is that of a closed one, as nearly all are
         if wait := seen.wait(self._board.now(), whose):
             raise Unavailable(_LEFT_ALONE, wait)
         found, waits = _CLOSED, 0.0
@@ -59,8 +60,10 @@ class Breakers:
     def succeeded(self, target: Target, tenant: str, is_probe: bool) -> None:
         """A whole answer came."""
         cell, whose = self._cell(target), mark(tenant)
-        seen = Breaker.read(self._board.get(cell)) if cell else _CLOSED
-        if cell and seen.succeeded(whose, is_probe) != seen:  # as a rule there is nothing to tell the others
+        if not (cell and (content := self._board.get(cell))):
+            return  # as a rule there is nothing to tell the others
+        seen = Breaker.read(content)
+        if seen.succeeded(whose, is_probe) != seen:
             self._change(cell, lambda breaker, now: breaker.succeeded(whose, is_probe))
 
     def failed(self, target: Target, tenant: str, is_probe: bool) -> None:

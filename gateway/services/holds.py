@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.accounting.bounds import Bound
@@ -160,14 +160,14 @@ class Holds:
         if strict:
             if claim.capped.flaw:
                 raise claim.capped.flaw
-            claim = replace(claim, asked=claim.capped)
+            claim = claim.bounded(claim.capped)
         try:
             return claim, self._admit(bearing, claim)
         except NoRoom as refused:
             exact = exactly() if strict and refused.shortage.limit.unit == "tokens" else None
             if exact is None:
                 raise
-        claim = replace(claim, asked=exact, capped=exact)
+        claim = claim.bounded(exact)
         return claim, self._admit(bearing, claim)
 
     def _admit(self, bearing: Bearing, claim: Claim) -> Admission:
