@@ -134,7 +134,7 @@ def _in_flight(
     found = []
     kind, whose = _narrowest(limit, only)
     if kind == "_of_key":
-        whose = {"of_key": f'"key_id":"{whose["of_key"]}"'}  # as it stands in a hold's facts
+        whose = {"of_key": f'"key_id":{orjson.dumps(whose["of_key"]).decode()}'}  # as it stands in a hold's facts
     for row in tx.run(f"holds{kind}", **whose):
         facts = orjson.loads(row[8])
         payer = Payer(facts["tenant"], facts["key_id"], facts["user_id"], facts["names"].split(" "))

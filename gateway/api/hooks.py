@@ -77,7 +77,7 @@ def install(app: Flask, settings: Settings, keys: Keys, guesses: Guesses, metric
 
 def _request() -> Request:
     """The request itself: through Flask's proxy each look costs as much as finding it."""
-    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
+    return cast(Request, cast(Any, request)._get_current_object())
 
 
 def _globals() -> Any:

@@ -57,8 +57,8 @@ class _Ours(Headers):
     """Headers that the gateway writes itself, as texts. The server looks at each of them on its way out, and nobody
     need do so before."""
 
-    def extend(self, pairs: Any = (), /, **_: str) -> None:
-        self._list.extend(pairs)
+    def extend(self, pairs: Any = (), /, **others: str) -> None:
+        self._list.extend([*pairs, *others.items()])
 
 
 class Whole(Response):

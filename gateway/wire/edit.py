@@ -58,11 +58,15 @@ def _span(body: bytes, name: str) -> tuple[int, int] | None:
 
 
 def _is_escaped(body: bytes, since: int, at: int) -> bool:
-    """Whether an odd number of backslashes stands before `at`, none of them before `since`."""
-    before = body[max(since, at - 8) : at]
-    if not before.strip(b"\\"):
-        before = body[since:at]
-    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
+    """Whether an odd number of backslashes stands before `at`, none of them before `since`. No more is looked at than
+    some times their number."""
+    width = 8
+    while True:
+        before = body[max(since, at - width) : at]
+        count = len(before) - len(before.rstrip(b"\\"))
+        if count < width:
+            return count % 2 == 1
+        width *= 8
 
 
 def _opened(part: bytes) -> int:

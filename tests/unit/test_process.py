@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from multiprocessing import get_context
+from typing import Any
 
 from gateway import process
 from gateway.model import new_id
 
 
-def _tell(numbers: object, ids: object) -> None:
-    numbers.put((process.number, os.getpid()))  # type: ignore[attr-defined]
-    ids.put([new_id()[12:] for _ in range(200)])  # type: ignore[attr-defined]
+def _tell(numbers: Any, ids: Any) -> None:
+    numbers.put((process.number, os.getpid()))
+    ids.put([new_id()[12:] for _ in range(200)])
 
 
 def test_a_child_has_a_number_and_ids_of_its_own() -> None:

@@ -130,7 +130,7 @@ class SqliteDatabase:
 
     def maintain(self) -> None:
         """Move the write-ahead log into the file: beside the writers, and before them only where it is long. Its own
-        file keeps its size: to write where nothing is yet takes a disk several times as long."""
+        file keeps its size: else calls would wait while the disk makes room for it again."""
         try:
             with contextlib.closing(self._connect()) as connection:
                 ((_, pages, _),) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

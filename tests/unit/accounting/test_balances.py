@@ -29,9 +29,7 @@ def steps(directory: Path, subject: str, others: int) -> int:
     directory.mkdir()
     database = ledger_in(directory)
     limit(database, subject, "usd/day", "1")
-    tenant = (
-        "t" if subject.startswith("user") else "t{}"
-    )  # of users only others of their own tenant could be in the way
+    tenant = "t" if subject.startswith("user") else "t{}"  # users have others of their own tenant beside them
     for number in range(others):
         facts = {"tenant": tenant.format(number), "key_id": f"k{number}", "user_id": f"u{number}"}
         spend(database, f"spent{number}", TOMORROW, **(facts | {"names": "other"} if tenant == "t" else facts))

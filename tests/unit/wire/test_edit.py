@@ -82,7 +82,7 @@ def test_what_stands_around_the_field_stays_byte_for_byte(
         b'"\\"model\\":",',
         b'{"model":{"a":1}},',
         b'{"\\\\\\"model":1},',
-        b'"' + b"\\" * 20 + b'",',
+        b'{"' + b"\\" * 21 + b'"model":1},',
     ],
 )
 def test_the_work_grows_with_the_body_and_not_with_its_square(again: bytes) -> None:
