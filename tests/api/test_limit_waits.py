@@ -54,9 +54,9 @@ def test_it_is_refused_at_once_where_the_client_would_not_wait_so_long(patient: 
     refused = patient.client.post(
         "/v1/chat/completions",
         json={"messages": [{"role": "user", "content": "Hello"}]},
-        headers={"x-api-key": KEY, "x-gateway-timeout-ms": "500"},
+        headers={"x-api-key": KEY, "x-gateway-timeout-ms": "900"},
     )
-    assert (refused.status_code, time.monotonic() - began < 0.5) == (429, True)
+    assert (refused.status_code, time.monotonic() - began < 0.8) == (429, True)
 
 
 @pytest.fixture

@@ -210,5 +210,5 @@ def test_a_redis_that_does_not_serve_is_a_failing_store_within_a_moment(fault: s
         started = time.monotonic()
         with pytest.raises(StoreError) as caught:
             cache.set("k", b"v", 60)
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < 2
         assert str(server.port) not in str(caught.value)

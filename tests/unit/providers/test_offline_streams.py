@@ -125,7 +125,7 @@ def test_a_stream_ends_at_its_deadline(model: str) -> None:
     started = time.monotonic()
     with pytest.raises(UpstreamTimeout):
         list(blocks)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 3
 
 
 def test_a_stream_ends_where_its_client_has_left() -> None:

@@ -126,14 +126,14 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_for_seconds_only(
         count(tx)
         tx.run(last)  # with rows, and without
         begun.set()
-        time.sleep(1)
+        time.sleep(3)
 
     worker = threading.Thread(target=lambda: said.extend(stopped.transact([stop])))
     worker.start()
     assert begun.wait(10), said
     began = time.monotonic()
     done(database, count)
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 2.5
     worker.join()
     assert isinstance(said[0].error, StoreError)
     assert counted(postgres) == 1
@@ -195,7 +195,7 @@ def test_a_server_that_is_killed_is_refused_at_once_and_serves_again_when_it_is_
             began = time.monotonic()
             with pytest.raises(LedgerUnavailable):
                 ledger.hold(claim("2"))
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 2
         with pytest.raises(LedgerUnavailable):
             ledger.settle("1", 1, Usage(1, 1), 5, {})
         server.start()
@@ -207,8 +207,8 @@ def test_a_server_that_is_killed_is_refused_at_once_and_serves_again_when_it_is_
 
 
 def test_a_server_that_hangs_is_waited_for_as_long_as_callers_have_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.accounting.ledger._PATIENCE", 0.5)
-    monkeypatch.setattr("gateway.stores.ledger.postgresql._PATIENCE", 0.5)
+    monkeypatch.setattr("gateway.accounting.ledger._PATIENCE", 1.0)
+    monkeypatch.setattr("gateway.stores.ledger.postgresql._PATIENCE", 1.0)
     with PostgresServer() as server:
         database = PostgresDatabase(server.url())
         database.prepare()
@@ -217,8 +217,8 @@ def test_a_server_that_hangs_is_waited_for_as_long_as_callers_have_patience(monk
         ledger.read(count_of_versions)
         server.pause()
         took = [refused_after(ledger, call) for call in ("2", "3", "4")]
-        assert 0.4 < took[0] < 1.5
-        assert max(took[1:]) < 0.2
+        assert 0.9 < took[0] < 3
+        assert max(took[1:]) < 0.8
         with pytest.raises(StoreError):
             ledger.read(count_of_versions)
         server.resume()

@@ -118,5 +118,5 @@ def test_what_a_process_has_changed_outlives_its_being_killed_and_nobody_waits_f
         untold = int(holds(cells, "sum")[0]) - int(last)
         began = time.monotonic()
         finished = int(cells.change("sum", one_more)[1]) - 1 - int(last)
-        assert time.monotonic() - began < 0.25
+        assert time.monotonic() - began < 2
         assert 0 <= untold <= finished <= 1, "what was all but done when it was killed is finished by the next writer"

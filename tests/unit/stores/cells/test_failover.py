@@ -23,7 +23,7 @@ from tests.fakes.chaos_proxy import ChaosProxy
 from tests.fakes.redis_server import RedisServer
 from tests.unit.stores.cells.workers import one_more
 
-MOMENT = 0.7  # seconds: 0.25 for Redis, and the rest for a busy machine
+MOMENT = 2  # seconds: 0.25 for Redis, and the rest for a busy machine
 
 
 class Shared:

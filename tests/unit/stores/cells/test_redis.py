@@ -72,7 +72,7 @@ def test_a_cell_that_is_changed_all_the_time_is_given_up(cells: RedisCells, clie
     began = time.monotonic()
     with pytest.raises(StoreError, match="all the time"):
         cells.change("a", late)
-    assert 0.25 < time.monotonic() - began < 0.5
+    assert 0.25 < time.monotonic() - began < 2
 
 
 class Waiting:
@@ -145,7 +145,7 @@ def test_no_change_waits_for_long_for_those_before_it(cells: RedisCells) -> None
     waiting.add(lambda held, now: held)
     began = time.monotonic()
     assert isinstance(waiting.others[0].exception(5), StoreError)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     waiting.end()
     assert cells.change("a", lambda held, now: held)[1] == b"1!"
 
