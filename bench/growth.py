@@ -27,7 +27,6 @@ from bench.servers import AVAILABLE, Server
 
 RESULTS = "docs/performance"
 _FEW = 8  # connections of calls whose prompts grow
-_FIRST_CALLS = 400  # of keys, in a second: each is used once before it is measured
 _DAYS = 30  # that rows of a ledger are spread over
 _ROWS = """
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
@@ -98,7 +97,7 @@ class Bench:
         for many in _up_to(self._keys, (1, 1_000, 10_000, 100_000)):
             server, credentials = self._filled(many, keys=many)
             calls = spread_over(server, credentials)
-            drive(server.url, calls, CONNECTIONS, many / _FIRST_CALLS)
+            _use_each(server, calls, many)
             kinds[f"{many:,}"] = Scenario("keys", server, server.chat(), CONNECTIONS, requests=calls)
         return kinds
 
@@ -134,6 +133,16 @@ PARTS: dict[str, Callable[[Bench], Kinds]] = {
     "workers": Bench.workers,
     "stores": Bench.stores,
 }
+
+
+def _use_each(server: Server, calls: Iterator[bytes], keys: int) -> None:
+    """Call with each key once before anything is measured, in turns of a second. Raises ValueError where one fails."""
+    called = 0
+    while called < keys:
+        turn = drive(server.url, calls, CONNECTIONS, 1)
+        called += len(turn.latencies)
+        if turn.errors:
+            raise ValueError(f"first calls of {keys:,} keys: {dict(turn.errors)}")
 
 
 def _up_to(most: int, sizes: Sequence[int]) -> list[int]:
