@@ -7,7 +7,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from gateway.model import Rate
 from gateway.policy.book import LimitBook
@@ -18,7 +18,6 @@ from gateway.stores.counters import BUCKETS, Correction, Counters, Demand, Verdi
 
 _LATELY = 100  # calls of one kind that a `firm` limit learns from
 _KINDS = 4096  # of calls that are remembered, the latest
-_SCARCE = 64  # calls, as many as may come before what one of them gives back is counted
 
 Bearing = Sequence[tuple[Limit, str]]  # limits, and whose balance a call moves of each
 
@@ -39,7 +38,8 @@ class NoRoom(Exception):
         self.wait = wait
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Share:
     """What a call has taken of one limit.
 
     Attributes:
@@ -57,13 +57,9 @@ class Share(NamedTuple):
         """What gives some of it back."""
         return Correction(self.demand.counter, self.demand.seconds, self.bucket, back)
 
-    @property
-    def is_scarce(self) -> bool:
-        """Whether the limit has no room for many more such calls, which need what this one gives back."""
-        return self.limit.mode != "soft" and self.used + _SCARCE * self.demand.amount > self.limit.value
 
-
-class Admission(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Admission:
     """What a call has taken.
 
     Attributes:
@@ -97,7 +93,6 @@ class Limiter:
         self._counters = counters
         self._limits = limits
         self._passed = passed
-        self._owed: deque[Correction] = deque()
         self._lately: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
         self._learning = threading.Lock()
 
@@ -127,8 +122,6 @@ class Limiter:
             most = None if limit.mode == "soft" else limit.value
             demands.append(Demand(limit.counter(instance), limit.seconds, most, amount))
         verdict = self._counters.take(demands)
-        if not verdict.taken and self.give_back():
-            verdict = self._counters.take(demands)
         if not verdict.taken:
             raise _no_room(bearing, demands, verdict)
         taken = zip(bearing, demands, verdict.used, verdict.buckets, strict=True)
@@ -138,9 +131,10 @@ class Limiter:
         return Admission(kind, tuple(shares))
 
     def release(self, admission: Admission, tokens: int) -> None:
-        """Owe what a call that has ended did not take of its tokens, and its places among calls in flight, until it is
-        given back: at once where others may need it."""
-        is_firm = is_due = False
+        """Give back what a call that has ended did not take of its tokens, and its places among calls in flight."""
+        if not admission.shares:
+            return
+        corrections, is_firm = [], False
         for share in admission.shares:
             amount, back = share.demand.amount, 0
             if share.limit.unit == CONCURRENCY:
@@ -149,27 +143,12 @@ class Limiter:
                 back = amount - tokens
                 self._tell(share, share.used + amount, share.used + tokens)
             if back:
-                self._owed.append(share.correction(back))
-                is_due = is_due or back < 0 or share.is_scarce
+                corrections.append(share.correction(back))
             is_firm = is_firm or share.limit.mode == "firm"
         if is_firm and tokens:  # failures and the cache teach nothing
             self._learn(admission.kind, tokens)
-        if is_due:
-            self.give_back()
-
-    def give_back(self) -> bool:
-        """Give back what is owed, of all calls together: one transaction. Whether there was anything."""
-        owed: dict[tuple[bytes, int, int], int] = {}
-        for _ in range(len(self._owed)):
-            try:
-                correction = self._owed.popleft()
-            except IndexError:  # another thread gives it back
-                break
-            where = correction[:3]
-            owed[where] = owed.get(where, 0) + correction.amount
-        if owed:
-            self._counters.correct([Correction(*where, back) for where, back in owed.items()])
-        return bool(owed)
+        if corrections:
+            self._counters.correct(corrections)
 
     def undo(self, admission: Admission) -> None:
         """Give everything back, of a call that was not made."""

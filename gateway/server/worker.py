@@ -176,8 +176,8 @@ def leave(worker: Worker) -> None:
     log_cut_requests()
     extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
     if LEDGER in extensions:
-        extensions[LEDGER].close()  # first: what it settles gives back to the counters
         extensions[COUNTERS].close()
+        extensions[LEDGER].close()
     logging.shutdown()
     os._exit(leaving.code if isinstance(leaving, SystemExit) and isinstance(leaving.code, int) else 0)
 

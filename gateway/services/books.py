@@ -209,11 +209,8 @@ class Books:
         """Settle: at once where the next call may need what this one leaves, else behind the answer."""
         record = exchange.record
         settlement = entry.call_id, entry.number, usage, cost, _ending(record, error) | {"usage_suspect": suspect}
-        self.holds.release(record, entry.held, usage.prompt_tokens + usage.completion_tokens)
-        entry.held = Hold(entry.bound, _NOT_ADMITTED)  # once, whatever fails after it
 
         def told(overruns: Iterable[Overrun], failure: Exception | None = None) -> None:
-            self.holds.give_back()  # of all calls that were settled together
             if isinstance(failure, LedgerUnavailable):
                 log_unsettled(record, failure.detail)  # it is owed, and will be
             elif failure:
@@ -228,6 +225,9 @@ class Books:
                 self.ledger.settle_later(*settlement, told)
         except LedgerUnavailable as failure:
             told([], failure)
+        finally:
+            self.holds.release(record, entry.held, usage.prompt_tokens + usage.completion_tokens)
+            entry.held = Hold(entry.bound, _NOT_ADMITTED)  # once, whatever fails after it
 
     def _give_up(self, record: RequestRecord, entry: Entry, failure: Exception) -> None:
         """Settle at its bound what cannot be written down as it was: a hold would stand as long as this process."""

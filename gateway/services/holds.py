@@ -149,13 +149,9 @@ class Holds:
 
     def release(self, record: RequestRecord, hold: Hold, tokens: int) -> None:
         """Give back what an attempt that has ended has not taken of its tokens. What it held in the ledger is settled
-        there, and the rest of it given back with `give_back`."""
+        there."""
         record.rates = [_taking(rate, tokens) if rate.unit == "tokens" else rate for rate in record.rates]
         self.limiter.release(hold.admission, tokens)
-
-    def give_back(self) -> None:
-        """Give back what attempts that have ended still owe."""
-        self.limiter.give_back()
 
     def _admitted(self, claim: Claim, exactly: Callable[[], Bound | None]) -> tuple[Claim, Admission]:
         """The claim with the bound that the limits make of it, and what is taken of them. Raises NoRoom."""

@@ -66,37 +66,6 @@ def test_a_call_that_one_limit_refuses_takes_nothing_of_the_others() -> None:
     assert [(rate.unit, rate.left) for rate in refused.value.rates] == [("requests", 4), ("tokens", 30)]
 
 
-def test_what_calls_give_back_of_limits_with_much_room_is_given_back_together() -> None:
-    limits = Limits("tenant:t requests/minute 500", "key:k tokens/hour 10000", "global concurrency 200")
-    admissions = [limits.admit(tokens=40) for _ in range(3)]
-    for admission in admissions:
-        limits.limiter.release(admission, tokens=13)
-    assert limits.used() == [3, 120, 3]
-    corrected, correct = list[int](), limits.counters.correct
-    limits.counters.correct = lambda corrections: (corrected.append(len(corrections)), correct(corrections))[1]  # type: ignore[method-assign]
-    assert limits.limiter.give_back()
-    assert (limits.used(), corrected) == ([3, 39, 0], [2]), "one transaction, and one correction of each counter"
-    assert not limits.limiter.give_back()
-    assert corrected == [2]
-
-
-def test_no_call_is_refused_for_what_others_have_yet_to_give_back() -> None:
-    limits = Limits("key:k tokens/hour 10000", "global concurrency 100")
-    for admission in [limits.admit(tokens=100) for _ in range(30)]:
-        limits.limiter.release(admission, tokens=1)
-    assert limits.used() == [3000, 30]
-    assert limits.admit(tokens=9970).shares[0].used == 30
-
-
-def test_what_calls_give_back_of_a_limit_with_little_room_is_given_back_at_once() -> None:
-    limits = Limits("key:k tokens/hour 10000", "global concurrency 70")
-    admissions = [limits.admit(tokens=100) for _ in range(8)]
-    limits.limiter.release(admissions[0], tokens=1)
-    assert limits.used() == [800, 8], "63 more of them would fit"
-    limits.limiter.release(admissions[-1], tokens=1)
-    assert limits.used() == [602, 6]
-
-
 def test_a_call_that_is_not_made_gives_everything_back() -> None:
     limits = Limits("tenant:t requests/minute 5", "key:k tokens/hour 100", "global concurrency 2")
     limits.limiter.undo(limits.admit())
