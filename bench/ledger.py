@@ -96,7 +96,7 @@ def _work(directory: Path, url: str | None, callers: int, seconds: float) -> dic
         while time.monotonic() < until:
             number += 1
             call_id, begun = f"{name}-{number}", time.monotonic()
-            ledger.hold(replace(claim, call_id=call_id))
+            ledger.hold(claim._replace(call_id=call_id))
             ledger.settle(call_id, 1, Usage(20, 100), 120_000, ending)
             times.append(time.monotonic() - begun)
 

@@ -279,11 +279,11 @@ def hung_up(client: socket.socket | int) -> bool:
     return bool(poll.poll(0))
 
 
-def silent(connection: socket.socket) -> bool:
-    """Whether a connection is open, and its other end has said nothing."""
+def silence(connection: socket.socket) -> Callable[[], bool]:
+    """What to ask, as long as this process has a connection open, whether its other end has too and says nothing."""
     poll = _system_poll()
     poll.register(connection, select.POLLIN | select.POLLRDHUP)
-    return not poll.poll(0)
+    return lambda: not poll.poll(0)
 
 
 def _system_poll() -> Any:

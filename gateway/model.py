@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Operation = Literal["chat", "completions", "embeddings"]
 UsageSource = Literal["provider", "counted", "bound", "cache"]
@@ -166,8 +166,7 @@ class Answer:
     cached: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """How a limit stands for a call that it bears on, as the `x-ratelimit` headers tell it.
 
     Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -29,8 +29,7 @@ _SCARCE = 64  # a limit that has no room for so many more such calls is told at 
 Move = tuple[int, str, int]  # what is held of a balance: its id, the limit's unit, how much
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a call asks to be held for one of its attempts.
 
     Attributes:
@@ -161,8 +160,7 @@ def expire(tx: Transaction, owner: str, now_ns: int) -> int:
     return len(held)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """What a settlement needs to know of a hold."""
 
     call_id: str

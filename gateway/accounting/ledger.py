@@ -97,7 +97,7 @@ class Ledger:
             if bound is None:
                 raise refusal(shortage, self._help_url) from None
         try:
-            return self._hold(replace(claim, capped=bound))
+            return self._hold(claim._replace(capped=bound))
         except Refused as refused:
             raise refusal(refused.shortage, self._help_url) from None
 

@@ -12,6 +12,8 @@ import orjson
 from gateway.errors import BudgetHeld, GatewayError, InsufficientQuota, RateLimited
 from gateway.policy.limits import CONCURRENCY, SLIDING, Limit, instant
 
+_SHORTEN = "shorten the prompt or, by max_tokens, the answer"
+
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
@@ -60,11 +62,11 @@ def refusal(refused: Shortage, help_url: str | None) -> GatewayError:
         return BudgetHeld(message + _help(help_url), limit=told, retry_after=1)
     fits = refused.amount <= limit.value
     if not fits:
-        shorter = "" if limit.unit == "requests" else "a shorter answer by max_tokens, or for "
-        message += f"It is more than the whole limit: ask for {shorter}a larger limit."
+        less = "" if limit.unit == "requests" else f"{_SHORTEN}, have the operator set max_output_tokens, or "
+        message += f"It is more than the whole limit: {less}ask for a larger limit."
     else:
         if limit.unit != "requests" and (left := limit.value - refused.spent - refused.held) > 0:
-            message += f"One of up to {_amount(limit, left)} fits now: ask for a shorter answer by max_tokens. "
+            message += f"One of up to {_amount(limit, left)} fits now: {_SHORTEN}. "
         message += f"There is more room at {told['reset']}." if told["reset"] else "It does not reset."
     wait = None if refused.resets is None else max(1, math.ceil(refused.resets - time.time()))
     if limit.in_ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _JOINT = re.compile(r"\+(?=(?:tenant|key|user|model):|global\b)")
 _USER = re.compile(r"(?P<user>.+)@(?P<tenant>[^@]+)")
@@ -16,8 +17,7 @@ class Misspelt(ValueError):
     """This is no limit; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payer:
+class Payer(NamedTuple):
     """On whose account a call goes.
 
     Attributes:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -34,8 +34,7 @@ _SPENT_SENTENCE = "exceeded your current quota"
 TICK = 2.5  # seconds without an event after which a stream says so
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One upstream attempt.
 
     Attributes:

@@ -14,13 +14,14 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from gateway.concurrency import Expired, HungUp, at_most, give_way, hung_up, wait
+from gateway.concurrency import Expired, HungUp, at_most, give_way, hung_up, silence, wait
 
 MAX_REPLY_BYTES = 58_720_256  # framing included; 2,048 embeddings of 1,536 numbers have 39 MB
 MAX_STREAM_BYTES = 268_435_456  # likewise; a stream has some 300 bytes for each token
@@ -221,6 +222,7 @@ class _Kept:
     sock: Any
     timeout: Any
     served = False
+    silent: Callable[[], bool]  # its other end, which has not closed it either
     _sent = 0.0  # monotonic seconds
 
     def connect(self) -> None:
@@ -228,6 +230,7 @@ class _Kept:
         call = current.get()
         with at_most(max(0.001, call.until - time.monotonic())):
             super().connect()  # type: ignore[misc]
+        self.silent = silence(self.sock)
 
     def begin(self) -> None:
         """From now on something may have been sent."""

@@ -19,7 +19,6 @@ from requests.exceptions import SSLError
 from urllib3.exceptions import ProtocolError
 from urllib3.util.ssl_match_hostname import CertificateError
 
-from gateway.concurrency import silent
 from gateway.providers.body import Body
 from gateway.providers.connection import KeptHTTP, KeptHTTPS, Reader, current
 
@@ -98,7 +97,7 @@ class _Way:
         with contextlib.suppress(IndexError):
             while True:
                 connection = self.kept.pop()
-                if silent(connection.sock):
+                if connection.silent():
                     return connection
                 connection.close()
         return None

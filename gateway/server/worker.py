@@ -45,6 +45,7 @@ _ERRORS: tuple[tuple[type[Exception], type[GatewayError]], ...] = (
     (http.ParseException, InvalidHttp),
     (ssl.SSLError, InvalidHttp),
 )
+_COLLECTED = 10_000, 20, 20  # objects, and turns: of 700 that are looked through most are of calls under way
 _BEAT = 1.0  # seconds between two looks after the counters
 _GLANCE = 0.25  # and between two at what others have found out about targets
 _REASONS = {400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed", 431: "Request Header Fields Too Large",
@@ -157,6 +158,7 @@ def begin(worker: Worker) -> None:
     """Have the stores kept in order beside the requests, and no more calls than can be served, if this is our
     application: each takes a connection, which is two open files, or a thread."""
     settle(worker)
+    gc.set_threshold(*_COLLECTED)
     gc.freeze()  # what is there by now stays: to look through it would hold all calls up for a tenth of a second
     extensions = getattr(worker.wsgi, "extensions", {})
     if KEEPER in extensions:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.model import CachePolicy, Caller, ModelRequest
 from gateway.telemetry.record import RequestRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """What the spine knows of whom it serves.
 
     Attributes:

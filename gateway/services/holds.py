@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.accounting.bounds import Bound
 from gateway.accounting.entries import Claim
@@ -28,8 +28,7 @@ _SETTLING = (0.015, 0.06)  # seconds in which what has ended is settled, if need
 _FEW = 8  # calls that wait for it at once
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """What one attempt holds."""
 
     bound: Bound

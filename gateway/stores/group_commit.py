@@ -78,7 +78,7 @@ class GroupCommit:
         self._began: float | None = None  # monotonic seconds, of the transaction under way
         self._lane = Lane(database.blocks)
         self._slow_until = 0.0  # monotonic seconds
-        self._closing = False
+        self._closing = self._ended = False
         self._writer = threading.Thread(target=self._run, daemon=True, name="ledger")
         self._writer.start()
 
@@ -134,7 +134,7 @@ class GroupCommit:
         """Whether one transaction has taken all of a caller's patience. A busy process may be late to begin the next
         and late to tell what came of the last, and then those who wait are served as soon as it can."""
         began = self._began
-        return not self._writer.is_alive() or (began is not None and time.monotonic() - began >= patience)
+        return self._ended or (began is not None and time.monotonic() - began >= patience)
 
     def retry(self) -> None:
         """Try again what is owed."""
@@ -148,6 +148,12 @@ class GroupCommit:
         self._writer.join(patience)
 
     def _run(self) -> None:
+        try:
+            self._write()
+        finally:
+            self._ended = True
+
+    def _write(self) -> None:
         while not self._closing or self._waiting or self._posted:
             self._gather()
             batch, self._owed = self._owed, []

@@ -26,6 +26,8 @@ from gateway.telemetry.record import RequestRecord
 
 in_flight: dict[int, RequestRecord] = {}  # requests that have no line yet
 
+_LOOK = 0.1  # seconds between two looks whether the file has been rotated
+
 _requests = logging.getLogger("gateway.request")
 _attempts = logging.getLogger("gateway.attempt")
 _ledger = logging.getLogger("gateway.ledger")
@@ -82,13 +84,20 @@ class LineFormatter(JsonFormatter):
 
 
 class LogFile(logging.handlers.WatchedFileHandler):
-    """A file that may be rotated. What it does not take goes to standard error, and nobody fails for it.
+    """A file that may be rotated: a tenth of a second later lines go into the new one. What it does not take goes to
+    standard error, and nobody fails for it.
 
     Attributes:
         failed: called for every line that it did not take.
     """
 
     failed: Callable[[], None] = staticmethod(lambda: None)
+    _next_look = 0.0  # monotonic seconds
+
+    def reopenIfNeeded(self) -> None:  # noqa: N802 - logging's name
+        if (now := time.monotonic()) >= self._next_look:
+            self._next_look = now + _LOOK
+            super().reopenIfNeeded()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

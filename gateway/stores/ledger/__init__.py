@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gateway.stores import StoreError
 
@@ -42,8 +41,7 @@ class InDoubt(StoreError):
     """Nobody knows whether a transaction was committed: the connection broke in that moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of one operation: its result, or what it raised."""
 
     result: Any = None

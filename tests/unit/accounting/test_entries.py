@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from sqlite3 import IntegrityError
 from tempfile import TemporaryDirectory
@@ -156,26 +155,26 @@ def test_a_limit_of_nothing_lets_only_free_calls_through(database: Database) -> 
     with pytest.raises(Refused):
         hold(database, "call")
     nothing = Bound(0, 0, PRICE)
-    free = replace(claim("free"), asked=nothing, capped=nothing)
+    free = claim("free")._replace(asked=nothing, capped=nothing)
     assert done(database, lambda tx: entries.hold(tx, free, NOW)) == nothing
 
 
 @pytest.mark.parametrize(("mode", "held"), [("hard", 5), ("firm", 10), ("soft", 10)])
 def test_a_cap_is_held_only_where_a_hard_limit_bears(mode: str, held: int, database: Database) -> None:
     limit(database, "tenant:t", "tokens/day", "1000", mode)
-    asked = replace(claim(), capped=Bound(10, 5, PRICE, cap=5))
+    asked = claim()._replace(capped=Bound(10, 5, PRICE, cap=5))
     assert done(database, lambda tx: entries.hold(tx, asked, NOW)).completion_tokens == held
 
 
 @pytest.mark.parametrize("mode", ["firm", "soft"])
 def test_what_nobody_can_bound_is_refused_by_a_hard_limit_alone(mode: str, database: Database) -> None:
     flawed = Bound(10, 10, None, flaw=InvalidField("who knows"))
-    asked = replace(claim(), asked=flawed, capped=flawed)
+    asked = claim()._replace(asked=flawed, capped=flawed)
     limit(database, "tenant:t", "tokens/day", "1000", mode)
     done(database, lambda tx: entries.hold(tx, asked, NOW))
     limit(database, "tenant:t", "tokens/day", "1000", "hard")
     with pytest.raises(Unbounded, match="who knows"):
-        done(database, lambda tx: entries.hold(tx, replace(asked, call_id="other"), NOW))
+        done(database, lambda tx: entries.hold(tx, asked._replace(call_id="other"), NOW))
 
 
 def test_a_firm_limit_holds_what_nearly_all_such_calls_took(database: Database, place: Place) -> None:

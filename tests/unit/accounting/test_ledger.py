@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 
@@ -117,7 +116,7 @@ def test_a_refusal_reaches_the_caller_as_what_its_client_is_told(ledger: Ledger,
 def test_what_nobody_can_bound_is_the_clients_mistake(ledger: Ledger, database: Slow) -> None:
     limit(database, "tenant:t", "usd/total", "1")
     flaw = InvalidField("an image by its address", param="messages")
-    assert refused(ledger, replace(claim(), capped=Bound(10, 10, PRICE, flaw=flaw))) is flaw
+    assert refused(ledger, claim()._replace(capped=Bound(10, 10, PRICE, flaw=flaw))) is flaw
 
 
 def test_a_tighter_bound_is_asked_for_only_where_it_could_help(ledger: Ledger, database: Slow, tmp_path: Path) -> None:

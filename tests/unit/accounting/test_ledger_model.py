@@ -126,7 +126,7 @@ class Ledgers(RuleBasedStateMachine):
         found = "admitted"
         try:
             self.bounds[name] = self.do(
-                lambda tx: entries.hold(tx, replace(made, asked=bounds[0], capped=bounds[1]), self.now)
+                lambda tx: entries.hold(tx, made._replace(asked=bounds[0], capped=bounds[1]), self.now)
             )
         except Unbounded:
             found = "unbounded"

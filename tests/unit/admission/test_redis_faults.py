@@ -149,7 +149,9 @@ def test_a_redis_that_fails_costs_no_call_more_than_a_moment_and_heals_by_itself
         until(lambda: all(worker.states[-1] for worker in workers))
         time.sleep(0.3)
     later = sorted(told - asked for worker in workers for asked, told, _ in worker.took if began + 0.6 < asked < ended)
-    assert kind == "emptied" or later[math.ceil(0.99 * len(later)) - 1] < 0.2, "0.2 ms on a machine that is not busy; 250 with a Redis that is asked"
+    assert kind == "emptied" or later[math.ceil(0.99 * len(later)) - 1] < 0.2, (
+        "0.2 ms on a machine that is not busy; 250 with a Redis that is asked"
+    )
     check(workers, LIMIT * (3 if kind in ("killed", "emptied") else 2))
     meanwhile = sum(well for worker in workers for asked, _, well in worker.took if began < asked < ended)
     assert meanwhile >= LIMIT // 2, "their shares were there"

@@ -43,8 +43,8 @@ def test_a_spent_limit_says_when_it_resets() -> None:
     assert isinstance(error, InsufficientQuota)
     assert error.message == (
         "The limit of 10 USD a day for tenant:search has no room for this call, which may take up to 0.02 USD: "
-        "9.990000001 USD used, 0 USD held by calls in flight. One of up to 0.009999999 USD fits now: ask for a shorter "
-        "answer by max_tokens. There is more room at 2026-11-24T00:00:00Z."
+        "9.990000001 USD used, 0 USD held by calls in flight. One of up to 0.009999999 USD fits now: shorten the prompt "
+        "or, by max_tokens, the answer. There is more room at 2026-11-24T00:00:00Z."
     )
     assert (error.status, error.code, error.retry_after) == (429, "insufficient_quota", 12 * 3600)
     assert error.client_may_retry is False
@@ -102,7 +102,8 @@ def test_a_limit_in_total_does_not_reset_and_says_no_time_to_try_again() -> None
 def test_a_call_larger_than_the_whole_limit_is_told_so() -> None:
     error = refusal(refused(value=5, amount=6), None)
     assert error.message.endswith(
-        "It is more than the whole limit: ask for a shorter answer by max_tokens, or for a larger limit."
+        "It is more than the whole limit: shorten the prompt or, by max_tokens, the answer, have the operator set "
+        "max_output_tokens, or ask for a larger limit."
     )
 
 

@@ -44,7 +44,7 @@ def test_a_provider_that_does_not_read_the_request_meets_the_deadline_and_the_cl
     here, there = socket.socketpair()
     threading.Timer(0.3, there.close).start()
     with here, pytest.raises(ClientLeft):
-        provider(upstream).stream(replace(REQUEST, body=body), "m", replace(CALL, client=here))
+        provider(upstream).stream(replace(REQUEST, body=body), "m", CALL._replace(client=here))
     assert time.monotonic() - started < 4
 
 
@@ -101,7 +101,7 @@ def test_a_client_that_leaves_a_dripping_provider_is_noticed_within_a_second(ups
     threading.Timer(0.3, there.close).start()
     started = time.monotonic()
     with here, pytest.raises(ClientLeft):
-        provider(upstream).stream(REQUEST, "m", replace(CALL, client=here))
+        provider(upstream).stream(REQUEST, "m", CALL._replace(client=here))
     assert time.monotonic() - started < 1.3
 
 
@@ -173,7 +173,7 @@ def test_a_client_that_leaves_is_noticed_while_the_provider_is_silent(
     send = vendor.stream if streamed else vendor.complete
     started = time.monotonic()
     with here, pytest.raises(ClientLeft):
-        found = send(replace(REQUEST, stream=streamed), "m", replace(CALL, client=here))
+        found = send(replace(REQUEST, stream=streamed), "m", CALL._replace(client=here))
         list(found.blocks())  # type: ignore[union-attr]
     assert 0.4 + drain < time.monotonic() - started < 1.5 + drain
 
@@ -183,5 +183,5 @@ def test_a_client_that_has_sent_its_next_request_is_still_there(upstream: Upstre
     here, there = socket.socketpair()
     with here, there:
         there.sendall(b"GET / HTTP/1.1\r\n")
-        found = provider(upstream).stream(REQUEST, "m", replace(CALL, client=here))
+        found = provider(upstream).stream(REQUEST, "m", CALL._replace(client=here))
         assert b"".join(found.blocks()) == b"".join(HELLO)
