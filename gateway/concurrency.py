@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _TURNS = 20  # a look-up, a connection, a password, a command, an answer; and some
 _LARGE, _TURNS_BETWEEN = 100_000, 5  # bytes that take a millisecond; in so many turns a small call is answered
+_ACCEPTED = 4  # with 1 a newcomer to 32 busy ones waits half a second; with 16 a flood gets two thirds of the time
 _LOOK = 0.5  # seconds between two looks at a client that has sent more and cannot be waited for
 
 
@@ -53,11 +54,11 @@ def _turn() -> threading.Lock:
 
 
 def accept_in_turn() -> None:
-    """Have gevent's servers take one new connection between two turns of those that they have, and not a hundred: in a
-    flood these would leave no time to answer any. The kernel keeps the others waiting, which costs nothing."""
+    """Have gevent's servers take a few new connections between two turns of those that they have, and not a hundred:
+    in a flood these would leave no time to answer any. The kernel keeps the others waiting, which costs nothing."""
     from gevent.server import StreamServer
 
-    StreamServer.max_accept = 1
+    StreamServer.max_accept = _ACCEPTED
 
 
 def off_the_loop(work: Callable[[], T], blocks: bool = True) -> T:
@@ -274,25 +275,21 @@ def wait(seconds: float, client: socket.socket | None, readable: HasFile | None 
 def hung_up(client: socket.socket | int) -> bool:
     """Whether the other end has closed the connection, or its side of it. A client that is still there may be silent
     or have sent more."""
-    poll = _system_poll()
+    poll = _system_poll(cooperative())()
     poll.register(client, select.POLLRDHUP)
     return bool(poll.poll(0))
 
 
 def silence(connection: socket.socket) -> Callable[[], bool]:
     """What to ask, as long as this process has a connection open, whether its other end has too and says nothing."""
-    poll = _system_poll()
+    poll = _system_poll(cooperative())()
     poll.register(connection, select.POLLIN | select.POLLRDHUP)
     return lambda: not poll.poll(0)
 
 
-def _system_poll() -> Any:
-    """The system's own poll: gevent's does not tell the end of a connection from bytes that wait."""
-    return _polls(cooperative())()
-
-
 @cache
-def _polls(greenlets: bool) -> Callable[[], Any]:
+def _system_poll(greenlets: bool) -> Callable[[], Any]:
+    """The system's own poll: gevent's does not tell the end of a connection from bytes that wait."""
     if not greenlets:
         return select.poll
     from gevent.monkey import get_original
