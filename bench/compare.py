@@ -42,6 +42,7 @@ def compare(directory: Path, cores: Cores, wanted: list[str], rounds: int, secon
             scenario.warm_up(seconds)
         asked = [each for peer in others for each in scenarios.of(peer)]
         chosen += [each for each in asked if _works(partial(each.warm_up, seconds))] + alone
+        chosen.sort(key=lambda each: (each.name, each.connections))  # what is compared, one after the other
         return _summary(chosen, _rounds(chosen, rounds, seconds))
 
 

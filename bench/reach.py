@@ -75,9 +75,9 @@ def of_rows(rows: Sequence[Row]) -> dict[str, float]:
     }
     for peer in ("mlflow", "portkey", "litellm"):
         other = found.get(("chat", peer, CONNECTIONS))
-        figures[f"times_{peer}"] = chat.per_second.median / other.per_second.median if other else None
+        figures[f"times_{peer}"] = chat.times(other) if other else None
     other = found.get(("stream", "tensorzero", STREAMS))
-    figures["streams_tensorzero"] = stream.per_second.median / other.per_second.median if other else None
+    figures["streams_tensorzero"] = stream.times(other) if other else None
     return {name: value for name, value in figures.items() if value is not None}
 
 

@@ -33,6 +33,7 @@ class Row:
         first_p50_ms, first_p99_ms: of streams, to the first byte; else None.
         added_p50_ms, added_p99_ms: to direct calls of the same round, of streams to the first byte; None where there is
             nothing to compare.
+        rates: what was done a second in each round.
         hits: the share of answers with the scenario's mark.
         loop_us: how fast the core was.
         errors: what went wrong, and how often, in all rounds.
@@ -50,6 +51,7 @@ class Row:
     first_p99_ms: Spread | None
     added_p50_ms: Spread | None
     added_p99_ms: Spread | None
+    rates: Sequence[float]
     hits: float
     loop_us: Spread
     errors: dict[str, int]
@@ -58,6 +60,10 @@ class Row:
     def core(self) -> float:
         """The share of a core that it used."""
         return self.per_second.median * self.cpu_us.median / 1e6
+
+    def times(self, other: Row) -> float:
+        """How many times as much it did a second as another one in the same round."""
+        return median(own / its for own, its in zip(self.rates, other.rates, strict=True))
 
 
 def summarize(scenario: Scenario, turns: Sequence[Turn], direct: Sequence[Turn] | None) -> Row:
@@ -86,6 +92,7 @@ def summarize(scenario: Scenario, turns: Sequence[Turn], direct: Sequence[Turn] 
         first_p99_ms=of("first_p99_ms") if scenario.streams else None,
         added_p50_ms=added(f"{kind}p50_ms"),
         added_p99_ms=added(f"{kind}p99_ms"),
+        rates=[turn.per_second for turn in turns],
         hits=sum(each.marked for each in figures) / sum(each.calls for each in figures),
         loop_us=spread([turn.loop_us for turn in turns]),
         errors=dict(sum((Counter(each.errors) for each in figures), Counter[str]())),

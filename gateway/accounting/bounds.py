@@ -126,7 +126,7 @@ class Bounds:
         """
         times = max(1, request.choices)
         images, flaw = _media(request)
-        prompt = times * (_size(request) + _frame(request) + images * _IMAGE)
+        prompt = times * (_size(request, images) + _frame(request) + len(images) * _IMAGE)
         asked = max(request.caps.values(), default=None)
         own, window = self._caps.get(alias or ""), self._window(target)
         choices = _answers(request)
@@ -158,7 +158,7 @@ class Bounds:
     def exactly(self, bound: Bound, request: ModelRequest, target: Target) -> Bound | None:
         """A tighter `bound`, its prompt counted instead of measured; None where the model's tokenizer is not known, or
         counting would take too long."""
-        if bound.flaw or _media(request)[0]:
+        if bound.flaw or _images(_parts(request)):
             return None
         texts = list(_texts(request.asked))
         counted = self._tokens.most("\n".join(texts), target.model)
@@ -169,7 +169,7 @@ class Bounds:
 
     def count_no_less(self, bound: Bound, request: ModelRequest, target: Target, counted: Usage) -> Usage:
         """What was counted, with the bound of what cannot be: images, and thoughts that are billed and not shown."""
-        prompt = bound.prompt_tokens if _images(request) else counted.prompt_tokens
+        prompt = bound.prompt_tokens if _images(_parts(request)) else counted.prompt_tokens
         answer = bound.completion_tokens if _THINKS.search(target.model) else counted.completion_tokens
         if (prompt, answer) == (counted.prompt_tokens, counted.completion_tokens):
             return counted
@@ -193,10 +193,10 @@ def _texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _size(request: ModelRequest) -> int:
+def _size(request: ModelRequest, images: Iterable[str]) -> int:
     """Bytes of what the provider is sent, without the images in it."""
     sent = len(request.body) if request.body is not None else len(orjson.dumps(dict(request.asked)))
-    return sent - sum(map(len, _images(request)))
+    return sent - sum(map(len, images))
 
 
 def _frame(request: ModelRequest) -> int:
@@ -215,10 +215,9 @@ def _answers(request: ModelRequest) -> int:
     return max(request.choices, request.asked.get("best_of") or 1) * several
 
 
-def _images(request: ModelRequest) -> list[str]:
-    """The images that the request itself holds."""
-    parts = (part for part in _parts(request) if part.get("type") == "image_url")
-    return [url for part in parts if (url := _address(part)).startswith(_INLINE)]
+def _images(parts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The images that a request itself holds in its parts."""
+    return [url for part in parts if part.get("type") == "image_url" and (url := _address(part)).startswith(_INLINE)]
 
 
 def _parts(request: ModelRequest) -> list[Mapping[str, Any]]:
@@ -234,17 +233,17 @@ def _address(part: Mapping[str, Any]) -> str:
     return url if isinstance(url, str) else ""
 
 
-def _media(request: ModelRequest) -> tuple[int, InvalidField | None]:
-    """How many images the request holds, and what of it costs that nobody can know beforehand."""
-    images, flaw = len(_images(request)), None
-    for part in _parts(request):
+def _media(request: ModelRequest) -> tuple[list[str], InvalidField | None]:
+    """The images that the request holds, and what of it costs that nobody can know beforehand."""
+    parts, flaw = _parts(request), None
+    for part in parts:
         if part.get("type") == "image_url" and not _address(part).startswith(_INLINE):
             flaw = _unbounded("messages", "an image by its address; send it as a data:image/… URL")
         elif part.get("type") not in _PARTS:
             flaw = _unbounded("messages", f"a part of type {str(part.get('type'))[:64]!r}")
         elif name := _said_beside(part, _OF_PART):
             flaw = _unbounded("messages", f"{name!r} of a part")
-    return images, _unbounded_field(request) or flaw
+    return _images(parts), _unbounded_field(request) or flaw
 
 
 def _unbounded_field(request: ModelRequest) -> InvalidField | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from typing import Any, cast
 
 from flask import Flask, Request, Response, g, request
@@ -94,26 +95,29 @@ def _finish(response: Response, metrics: Metrics) -> Response:
     if "Cache-Control" not in response.headers:
         headers.append(("Cache-Control", "no-store"))
     response.headers.extend([*headers, *rate_headers(record.rates)])
-    if linger := close_if_unread(environ):
-        response.call_on_close(linger)
     counted = rule if endpoint not in OPEN else None
     probe = asked.path == "/" and asked.method == "HEAD"
+    is_whole = not isinstance(response.response, Relay)
 
     def end() -> None:
-        if counted:
+        """Whoever has the answer need not wait for this."""
+        if not in_flight.pop(id(record), None):
+            return  # a response that is closed twice
+        metrics.inflight.dec()
+        if counted and not is_whole:
             metrics.request(counted, record)
-        if probe:
-            in_flight.pop(id(record))
-        else:
+        if not probe:
             log_request(record)
 
     if asked.path != "/":
         metrics.http(asked.method, str(rule), record)
-    response.call_on_close(metrics.inflight.dec)
-    if isinstance(response.response, Relay):
-        response.call_on_close(end)  # not before the relay's own end
-    else:
-        end()
+    if is_whole:
+        record.ended = time.monotonic()
+        if counted:  # before it is sent: the totals are those of all answers, even if this worker is killed
+            metrics.request(counted, record)
+    response.call_on_close(end)
+    if linger := close_if_unread(environ):
+        response.call_on_close(linger)
     return response
 
 

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
+from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
+
+from gateway.wire import sse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter, Rule
+    from werkzeug.test import TestResponse
 
 _NO_SESSION = NullSession()
 
@@ -33,10 +37,22 @@ class _Found:
         return self._match
 
 
+class _Client(FlaskClient):
+    """Flask's test client. An answer that is all there ends its request, as under a server."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        response = super().open(*args, **kwargs)
+        if response.mimetype != sse.MEDIA_TYPE:
+            response.get_data()
+            response.close()
+        return response
+
+
 class LeanFlask(Flask):
     """A Flask for views without sessions and coroutines."""
 
     session_interface = _NoSessions()
+    test_client_class = _Client
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func

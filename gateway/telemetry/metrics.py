@@ -159,7 +159,7 @@ class Metrics:
         caller = (tenant, model, record.provider or NONE)
         self._requests.of(endpoint, *caller, record.error_code or "success").inc()
         self._duration.of(endpoint).observe(record.duration_ms / 1000)
-        self._overhead.observe(record.overhead_ms / 1000)
+        self._overhead.observe(record.overhead_seconds)
         if record.ttft_ms is not None and not record.cached:
             self._first.observe(record.ttft_ms / 1000)
         if record.cache:

@@ -17,6 +17,7 @@ class RequestRecord:
 
     Attributes:
         started: monotonic seconds.
+        ended: likewise, when a whole answer was ready to be sent; None until then, and for streams.
         cache: how it met the response cache: hit, miss or bypass; `cached` says whether the answer is from there.
         requested_model: the name that the client asked for; `model` is the provider's.
         tried: targets that did not answer, and why.
@@ -36,6 +37,7 @@ class RequestRecord:
     trace_id: str | None = None
     session_id: str | None = None
     started: float = field(default_factory=time.monotonic)
+    ended: float | None = None
     status: int | None = None
     tenant: str | None = None
     key_id: str | None = None
@@ -63,12 +65,17 @@ class RequestRecord:
 
     @property
     def duration_ms(self) -> int:
-        return round((time.monotonic() - self.started) * 1000)
+        return round(((self.ended or time.monotonic()) - self.started) * 1000)
+
+    @property
+    def overhead_seconds(self) -> float:
+        """The gateway's own share of the time so far."""
+        return max(0.0, (self.ended or time.monotonic()) - self.started - self.waited_seconds)
 
     @property
     def overhead_ms(self) -> float:
-        """The gateway's own share of the time so far, in milliseconds."""
-        return round(max(0.0, time.monotonic() - self.started - self.waited_seconds) * 1000, 3)
+        """The same in milliseconds, to a microsecond."""
+        return round(self.overhead_seconds * 1000, 3)
 
     def as_log_fields(self) -> dict[str, Any]:
         """The fields of the log line, in the order in which a reader wants them."""

@@ -62,6 +62,15 @@ def test_a_row_has_the_medians_of_its_rounds_and_what_it_adds_to_direct_calls_of
     assert summarize(scenario("chat"), rounds(4), None).added_p50_ms is None
 
 
+def test_servers_are_compared_in_each_round_since_the_machine_may_be_slower_in_the_next() -> None:
+    turns = {
+        name: [Turn(Figures(calls, 1.0, 1, 1, calls, 1, 1, {}), 100.0, 400.0) for calls in rates]
+        for name, rates in {"ours": (300, 90, 200), "mlflow": (200, 100, 100)}.items()
+    }
+    ours, other = (summarize(scenario("chat", name), found, None) for name, found in turns.items())
+    assert (ours.times(other), ours.per_second.median / other.per_second.median) == (1.5, 2)
+
+
 def test_what_is_added_to_a_stream_is_added_to_its_first_byte() -> None:
     found = summarize(scenario("stream"), rounds(4, 2, 9), rounds(3, 1, 1))
     assert found.p50_ms == (4, 2, 9)

@@ -207,14 +207,20 @@ def each_worker(service: Service, path: str, key: str = "") -> list[tuple[int, A
     return list(answers.values())
 
 
-def occupied(service: Service) -> int:
-    """A worker that has clients; of several, the one with fewest."""
+def clients(service: Service) -> dict[int, int]:
+    """How many connections each worker has that has any."""
 
-    def clients(pid: int) -> int:
+    def of(pid: int) -> int:
         connections = psutil.Process(pid).net_connections("tcp")
         return sum(found.laddr.port == service.port and bool(found.raddr) for found in connections)
 
-    return min(filter(clients, service.workers()), key=clients)
+    return {pid: number for pid in service.workers() if (number := of(pid))}
+
+
+def occupied(service: Service) -> int:
+    """A worker that has clients; of several, the one with fewest; 0 where none has."""
+    found = clients(service)
+    return min(found, key=found.__getitem__, default=0)
 
 
 def kill_all(service: Service) -> None:

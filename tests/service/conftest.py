@@ -146,7 +146,10 @@ class Service:
         return answer.status_code, answer.json()["status"]
 
     def lines(self) -> list[dict[str, Any]]:
-        """Everything on standard output; each line must be a JSON object."""
+        """Everything on standard output; each line must be a JSON object. A request's comes a moment after its answer."""
+        size = -1
+        while size != (size := self.output.stat().st_size):
+            time.sleep(0.1)
         return [json.loads(line) for line in self.output.read_text().splitlines()]
 
     def workers(self) -> set[int]:

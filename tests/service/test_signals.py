@@ -230,7 +230,7 @@ def test_a_log_that_cannot_be_written_goes_to_standard_error_and_fails_nobody(st
         service.signal(number)
         time.sleep(1)
     assert [service.ask().status_code for _ in range(3)] == [200] * 3
-    assert service.errors.read_text().count('"path":"/inference"') == 3
+    service.wait_for(lambda: service.errors.read_text().count('"path":"/inference"') == 3)
     counted = requests.get(f"{service.url}/metrics", timeout=5).text
     line = next(line for line in counted.splitlines() if 'degraded_total{dependency="logs"}' in line)
     assert float(line.split()[-1]) >= 3
