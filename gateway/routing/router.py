@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 from gateway.config.schema import OFFLINE
@@ -15,6 +16,7 @@ from gateway.errors import ModelNotFound
 from gateway.model import Target
 
 _DIRECT = ModelSettings(targets=())
+_REMEMBERED = 256  # names that were asked for
 _NAME = re.compile(r"[!-~]{1,256}")  # goes into headers and logs, and no vendor names a model otherwise
 
 
@@ -61,6 +63,7 @@ class Router:
         self._unconfigured = settings.unconfigured
         self._catalogue = catalogue
         self._redactor = Redactor(settings.secrets)
+        self._remembered = lru_cache(_REMEMBERED)(self._candidates)  # nobody changes what it gives
 
     def check(self) -> None:
         """Raise ConfigError unless the default model exists."""
@@ -83,7 +86,9 @@ class Router:
         Raises:
             ModelNotFound: no such model.
         """
-        name = name or self._default
+        return self._remembered(name or self._default)
+
+    def _candidates(self, name: str) -> list[Candidate]:
         model = self._models.get(name)
         if model is None:
             return [self._direct(name)]

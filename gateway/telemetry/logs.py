@@ -100,9 +100,13 @@ class LogFile(logging.handlers.WatchedFileHandler):
             super().reopenIfNeeded()
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a line: what the base classes do, who take a lock again for the end of it."""
         try:
-            super().emit(record)
-        except OSError:  # of opening; the base class hands those of writing to handleError
+            self.reopenIfNeeded()
+            self.stream = self.stream or self._open()
+            self.stream.write(self.format(record) + self.terminator)
+            self.stream.flush()
+        except OSError:
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
