@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 _LOOP = 20_000  # steps of the fixed work that tells how fast a core is now
+_LOOPS = 400  # a quarter of a second
 
 
 def cpu(pids: Iterable[int]) -> float:
@@ -43,11 +44,12 @@ def family(pid: int) -> tuple[int, ...]:
 
 
 def loop_us(core: int) -> float:
-    """Microseconds of a fixed piece of pure Python on this core: the best of ten, the least disturbed."""
+    """Microseconds of a fixed piece of pure Python on this core: the best of many, the least disturbed. A core that was
+    idle is slow for up to a tenth of a second."""
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
-        return min(_loop() for _ in range(10)) * 1e6
+        return min(_loop() for _ in range(_LOOPS)) * 1e6
     finally:
         os.sched_setaffinity(0, own)
 
