@@ -136,13 +136,13 @@ PARTS: dict[str, Callable[[Bench], Kinds]] = {
 
 
 def _use_each(server: Server, calls: Iterator[bytes], keys: int) -> None:
-    """Call with each key once before anything is measured, in turns of a second. Raises ValueError where one fails."""
+    """Call with each key once before anything is measured, a second at a time. Raises ClickException if one fails."""
     called = 0
     while called < keys:
         turn = drive(server.url, calls, CONNECTIONS, 1)
         called += len(turn.latencies)
         if turn.errors:
-            raise ValueError(f"first calls of {keys:,} keys: {dict(turn.errors)}")
+            raise click.ClickException(f"first calls of {keys:,} keys: {dict(turn.errors)}")
 
 
 def _up_to(most: int, sizes: Sequence[int]) -> list[int]:

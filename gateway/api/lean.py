@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
-from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
-
-from gateway.wire import sse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+    from flask.testing import FlaskClient
     from werkzeug.routing import MapAdapter, Rule
-    from werkzeug.test import TestResponse
 
 _NO_SESSION = NullSession()
 
@@ -37,25 +34,19 @@ class _Found:
         return self._match
 
 
-class _Client(FlaskClient):
-    """Flask's test client. An answer that is all there ends its request, as under a server."""
-
-    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-        response = super().open(*args, **kwargs)
-        if response.mimetype != sse.MEDIA_TYPE:
-            response.get_data()
-            response.close()
-        return response
-
-
 class LeanFlask(Flask):
     """A Flask for views without sessions and coroutines."""
 
     session_interface = _NoSessions()
-    test_client_class = _Client
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
+
+    def test_client(self, use_cookies: bool = True, **kwargs: Any) -> FlaskClient:
+        from gateway.api.testing import Client  # brings a debugger along, of which no worker has need
+
+        self.test_client_class = self.test_client_class or Client
+        return super().test_client(use_cookies, **kwargs)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         if request is None or request.environ["REQUEST_METHOD"] != "POST":

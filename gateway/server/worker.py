@@ -45,7 +45,7 @@ _ERRORS: tuple[tuple[type[Exception], type[GatewayError]], ...] = (
     (http.ParseException, InvalidHttp),
     (ssl.SSLError, InvalidHttp),
 )
-_COLLECTED = 10_000, 20, 20  # objects, and turns: of 700 that are looked through most are of calls under way
+_COLLECTED = 10_000, 20, 20  # the collector's thresholds: at its 700 it mostly looks through calls under way
 _BEAT = 1.0  # seconds between two looks after the counters
 _GLANCE = 0.25  # and between two at what others have found out about targets
 _REASONS = {400: "Bad Request", 414: "URI Too Long", 417: "Expectation Failed", 431: "Request Header Fields Too Large",

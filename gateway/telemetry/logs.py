@@ -106,7 +106,7 @@ class LogFile(logging.handlers.WatchedFileHandler):
             self.stream = self.stream or self._open()
             self.stream.write(self.format(record) + self.terminator)
             self.stream.flush()
-        except OSError:
+        except (OSError, ValueError):  # of a full or missing disk; of a file that was closed
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name

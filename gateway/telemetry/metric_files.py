@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import struct
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -23,8 +22,6 @@ _PREFIX = "llm-gateway-metrics-"
 _LOCK = "lock"
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is below it is in a directory of our own
 _SIZES = {"counter": 2**20, "histogram": 2**20, "gauge_livesum": 2**16, "gauge_max": 2**16}  # bytes
-
-_VALUE = struct.Struct("dd")  # and when it was set, which only gauges of the latest kind tell
 
 _directory: Path | None = None
 _lock = -1  # the lock's descriptor: open in the master and, over fork, in all of its workers
@@ -136,8 +133,7 @@ def value_class() -> Any:
     class Value(kept):  # type: ignore[misc]
         def inc(self, amount: float) -> None:
             self._value += amount
-            file = self._file
-            _VALUE.pack_into(file._m, file._positions[self._key], self._value, 0.0)
+            self._file.write_value(self._key, self._value, 0.0)
 
     return Value
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -46,6 +48,18 @@ def test_requests_tokens_and_cost_are_counted_exactly(make_app: MakeApp, upstrea
     assert counted['llm_gateway_request_duration_seconds_count{endpoint="/inference"}'] == 4
     assert counted['flask_http_request_duration_seconds_count{method="POST",status="200",url_rule="/inference"}'] == 4
     assert counted["llm_gateway_inflight_requests"] == 1, "the scrape itself"
+
+
+def test_a_response_that_is_closed_twice_has_one_line_and_counts_once(
+    make_app: MakeApp, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gateway.request")
+    client = make_app(OPENAI_BASE_URL=upstream.base_url).test_client()
+    response = client.post("/inference", json={"prompt": "Hello", "user_id": "alice"}, headers={"x-api-key": KEY})
+    for _ in range(2):
+        response.close()
+    assert len(caplog.records) == 1
+    assert series(client)["llm_gateway_inflight_requests"] == 1, "the scrape itself"
 
 
 def test_failures_are_counted_by_their_code(make_app: MakeApp, upstream: Upstream) -> None:

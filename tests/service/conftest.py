@@ -148,7 +148,9 @@ class Service:
     def lines(self) -> list[dict[str, Any]]:
         """Everything on standard output; each line must be a JSON object. A request's comes a moment after its answer."""
         size = -1
-        while size != (size := self.output.stat().st_size):
+        for _ in range(20):  # others may go on asking
+            if size == (size := self.output.stat().st_size):
+                break
             time.sleep(0.1)
         return [json.loads(line) for line in self.output.read_text().splitlines()]
 

@@ -120,13 +120,14 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_for_seconds_only(
 ) -> None:
     assert b"idle_in_transaction_session_timeout = '4s'" in module._SESSION
     monkeypatch.setattr(module, "_SESSION", module._SESSION.replace(b"'4s'", b"'200ms'"))
-    stopped, begun, said = ledger_at(postgres), threading.Event(), list[Any]()
+    stopped, said = ledger_at(postgres), list[Any]()
+    begun, go_on = threading.Event(), threading.Event()
 
     def stop(tx: Transaction) -> None:
         count(tx)
         tx.run(last)  # with rows, and without
         begun.set()
-        time.sleep(3)
+        go_on.wait(3)
 
     worker = threading.Thread(target=lambda: said.extend(stopped.transact([stop])))
     worker.start()
@@ -134,6 +135,7 @@ def test_a_worker_that_stops_in_a_transaction_holds_others_up_for_seconds_only(
     began = time.monotonic()
     done(database, count)
     assert time.monotonic() - began < 2.5
+    go_on.set()
     worker.join()
     assert isinstance(said[0].error, StoreError)
     assert counted(postgres) == 1

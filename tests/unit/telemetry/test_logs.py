@@ -7,7 +7,9 @@ import io
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from gateway.config import Secret, Settings
 from gateway.model import Usage
-from gateway.telemetry.logs import LineFormatter, logging_config
+from gateway.telemetry.logs import LineFormatter, LogFile, logging_config
 from gateway.telemetry.record import RequestRecord
 
 CONTRACT = {
@@ -107,3 +109,30 @@ def test_a_stream_is_never_half_written() -> None:
     logger.addHandler(handler)
     logger.info("one\ntwo")
     assert stream.getvalue().count("\n") == 1
+
+
+def test_lines_go_into_the_new_file_a_moment_after_the_old_one_was_moved_away(tmp_path: Path) -> None:
+    file, moved = tmp_path / "log", tmp_path / "log.1"
+    handler = LogFile(file, delay=True)
+    logger = logging.Logger("x")  # noqa: LOG001 - outside the tree on purpose
+    logger.addHandler(handler)
+    logger.info("before")
+    file.rename(moved)
+    time.sleep(0.15)
+    logger.info("after")
+    handler.close()
+    assert (moved.read_text(), file.read_text()) == ("before\n", "after\n")
+
+
+def test_a_line_that_its_file_does_not_take_goes_to_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = list[int]()
+    handler = LogFile(tmp_path / "log", delay=True)
+    handler.failed = lambda: failures.append(1)
+    logger = logging.Logger("x")  # noqa: LOG001 - outside the tree on purpose
+    logger.addHandler(handler)
+    logger.info("one")
+    handler.stream.close()
+    logger.info("two")
+    assert (capsys.readouterr().err, len(failures)) == ("two\n", 1)
