@@ -14,7 +14,7 @@ from gateway.accounting.ledger import Ledger
 from gateway.accounting.reports import summary
 from gateway.admission.failover import Failover
 from gateway.admission.limiter import Limiter
-from gateway.api import docs, errors, health, hooks, inference, openai, usage
+from gateway.api import anthropic, docs, errors, health, hooks, inference, models, openai, usage
 from gateway.api import metrics as metrics_api
 from gateway.api.gate import Gate
 from gateway.api.lean import LeanFlask
@@ -38,6 +38,7 @@ from gateway.routing.credentials import Credentials
 from gateway.routing.router import Router
 from gateway.routing.targets import Targets
 from gateway.services.books import Books, tell_overrun
+from gateway.services.counting import Counting
 from gateway.services.health import Health
 from gateway.services.holds import Holds
 from gateway.services.inference import Inference
@@ -100,6 +101,7 @@ def create_app(settings: Settings) -> Flask:
     caps = {name: model.max_output_tokens for name, model in settings.models.items() if model.max_output_tokens}
     providers = registry.build(settings.providers, counter.count, counter.count_prompt)
     _check_built_in(router, providers, settings)
+    counting = Counting(router, providers, targets, counter)
     service = Inference(
         router,
         providers,
@@ -125,7 +127,9 @@ def create_app(settings: Settings) -> Flask:
     errors.install(app)
     app.register_blueprint(health.blueprint(state))
     app.register_blueprint(inference.blueprint(service, settings.max_body_bytes))
-    app.register_blueprint(openai.blueprint(service, router, settings.max_body_bytes))
+    app.register_blueprint(openai.blueprint(service, settings.max_body_bytes))
+    app.register_blueprint(models.blueprint(router))
+    app.register_blueprint(anthropic.blueprint(service, counting, settings.max_body_bytes))
     app.register_blueprint(usage.blueprint(Standings(ledger, counters, directory)))
     app.register_blueprint(metrics_api.blueprint(metrics))
     app.register_blueprint(docs.blueprint())

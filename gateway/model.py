@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 Operation = Literal["chat", "completions", "embeddings"]
+Dialect = Literal["openai", "responses", "anthropic"]  # OpenAI's chat, OpenAI's responses, Anthropic's messages
 UsageSource = Literal["provider", "counted", "bound", "cache"]
 State = Literal["ok", "degraded", "down"]  # of one thing that the gateway depends on
 Status = Literal["ready", "degraded", "draining", "unavailable"]  # of the gateway
@@ -71,13 +72,18 @@ class ModelRequest:
     Attributes:
         operation: what is asked for.
         model: the name the client asked for; None asks for the default model.
-        asked: all that bears on the answer, in OpenAI's shape: without the model, the user, and how it is delivered.
+        asked: all that bears on the answer, as OpenAI's chat has it, in whatever dialect it came: without the model,
+            the user, and how it is delivered. What that has no field for stands in it under the dialect's own name.
         user_id: the end user that the client names, if it does.
-        body: the bytes of a request that came in OpenAI's shape; a vendor of that dialect gets them as they are but
-            for what the gateway owns. None for other dialects: `asked` is what is sent.
+        dialect: that it came in.
+        body: its bytes, as they came; a vendor of the same dialect gets them as they are but for what the gateway owns.
+            None where no vendor speaks the dialect: `asked` is what is sent.
+        headers: of the client, which a vendor of the same dialect gets too.
         stream: the answer is to come in events, as it is made.
         stream_options: OpenAI's, as the client set them.
         unknown: fields of the request that its dialect does not document.
+        hints: names of fields that are not in `asked`, since no answer depends on them, and mean something to a vendor
+            of the same dialect.
         conversation: what the client calls the conversation that it is part of.
     """
 
@@ -86,9 +92,12 @@ class ModelRequest:
     asked: Mapping[str, Any]
     user_id: str | None = None
     body: bytes | None = None
+    dialect: Dialect = "openai"
+    headers: Mapping[str, str] = field(default_factory=dict)
     stream: bool = False
     stream_options: Mapping[str, Any] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     conversation: str | None = None
 
     @property
@@ -120,8 +129,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call. `prompt_tokens` includes the cached and the cache-write ones,
-    `completion_tokens` includes the reasoning ones."""
+    """Tokens of one call. `prompt_tokens` includes the cached and the cache-write ones, `completion_tokens` the
+    reasoning ones; `written_for_1h` are those of the cache-write ones that are kept for an hour, which costs more."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -129,6 +138,7 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     source: UsageSource = "provider"
+    written_for_1h: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +146,14 @@ class Completion:
     """A provider's answer: the whole one, or what came of it until its stream ended.
 
     Attributes:
-        body: JSON in OpenAI's shape, as the provider sent it, or put together from its events.
+        body: JSON as the provider sent it, or put together from its events.
+        dialect: of the body: the request's own where the provider speaks that, else OpenAI's chat.
         text: what the first choice says.
         generated: all that was generated, in every choice, tool calls included.
         not_kept: characters of `generated` beyond those that were worth their memory; `body` lacks them.
         finish_reasons: of every choice; None where it has none.
         usage: None where the provider did not tell, or not credibly.
+        begun: what it told of the prompt before it broke off, where it told no more.
         misreported: it did tell, and not credibly.
     """
 
@@ -151,8 +163,14 @@ class Completion:
     not_kept: int = 0
     finish_reasons: tuple[str | None, ...] = ()
     usage: Usage | None = None
+    begun: Usage | None = None
     misreported: bool = False
     upstream_request_id: str | None = None
+    dialect: Dialect = "openai"
+
+    def native(self, body: bytes, dialect: Dialect) -> Completion:
+        """The same answer as the provider wrote it in a dialect of its own."""
+        return replace(self, body=body, dialect=dialect)
 
 
 @dataclass(frozen=True, slots=True)

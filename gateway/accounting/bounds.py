@@ -34,16 +34,22 @@ _UNSEEN = 10_000_000  # tokens, as the largest context window has, that a provid
 _INLINE = "data:image/"
 _THINKS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)|gemini-(?:2\.5|[3-9])|grok-(?:3-mini|[4-9]))")
 _SEARCHES = re.compile(r"(?:^|[-/])(?:search|sonar|deep-research)(?:[-:]|$)|:online$")
-_TIERS = frozenset({"auto", "default"})
-_PARTS = frozenset({"text", "refusal", "thinking", "image_url"})
-_OF_PART = frozenset({"type", "text", "refusal", "thinking", "signature", "image_url", "cache_control"})
+_TIERS = frozenset({"auto", "default", "standard_only"})
+_PARTS = frozenset({"text", "refusal", "thinking", "redacted_thinking", "image_url"})
+_OF_PART = frozenset({
+    "type", "text", "refusal", "thinking", "signature", "data", "image_url", "cache_control", "citations",
+})  # fmt: skip
 
 # Fields of a message that are text of it or name something in it; what else there is may refer to more.
 _OF_MESSAGE = frozenset({
     "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "prefix", "reasoning",
-    "reasoning_content", "reasoning_details", "annotations", "cache_control",
+    "reasoning_content", "reasoning_details", "thinking_blocks", "annotations", "cache_control", "is_error",
 })  # fmt: skip
 _TOOLS = frozenset({"function", "custom"})
+_OPEN_ENDED = (
+    "web_search_options", "prediction", "audio", "previous_response_id", "conversation", "prompt", "container",
+    "mcp_servers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ class Bound:
         completion = min(usage.completion_tokens, max(self.completion_tokens, self.credible[1]))
         cached = min(usage.cached_tokens, prompt)
         written = min(usage.cache_write_tokens, prompt - cached)
-        return Usage(prompt, completion, cached, written, min(usage.reasoning_tokens, completion), usage.source)
+        reasoning, for_1h = min(usage.reasoning_tokens, completion), min(usage.written_for_1h, written)
+        return Usage(prompt, completion, cached, written, reasoning, usage.source, for_1h)
 
     def standing(self, rates: Iterable[Rate], scarce: bool) -> Bound:
         """The same with how the limits stand that it is held of."""
@@ -141,7 +148,7 @@ class Bounds:
                 param="max_tokens",
             )
         sensible = asked if asked and asked <= (window or asked) else None
-        loose = sensible or window or own or _WINDOW
+        loose = sensible or own or window or _WINDOW
         uncapped = _UNCAPPED if choices and not sensible else None
         enforced = capped if choices and (asked or own) else None
         return (
@@ -170,7 +177,8 @@ class Bounds:
     def count_no_less(self, bound: Bound, request: ModelRequest, target: Target, counted: Usage) -> Usage:
         """What was counted, with the bound of what cannot be: images, and thoughts that are billed and not shown."""
         prompt = bound.prompt_tokens if _images(_parts(request)) else counted.prompt_tokens
-        answer = bound.completion_tokens if _THINKS.search(target.model) else counted.completion_tokens
+        thinks = _THINKS.search(target.model) or any(map(request.asked.get, ("thinking", "reasoning_effort")))
+        answer = bound.completion_tokens if thinks else counted.completion_tokens
         if (prompt, answer) == (counted.prompt_tokens, counted.completion_tokens):
             return counted
         return replace(counted, prompt_tokens=prompt, completion_tokens=answer, source="bound")
@@ -257,7 +265,7 @@ def _unbounded_field(request: ModelRequest) -> InvalidField | None:
 
 
 def _unbounded_option(asked: Mapping[str, Any]) -> InvalidField | None:
-    for name in ("web_search_options", "prediction", "audio"):
+    for name in _OPEN_ENDED:
         if asked.get(name) is not None:
             return _unbounded(name, repr(name))
     if any(kind != "text" for kind in asked.get("modalities") or ()):

@@ -225,6 +225,7 @@ def _settle(
         **facts,
         **ending,
         **taken,
+        "cache_write_1h_tokens": usage.written_for_1h or None,
         "held_ms": held.held_ms,
         "settled_ms": now_ns // 1_000_000,
         "call_id": held.call_id,

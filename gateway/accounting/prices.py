@@ -28,11 +28,13 @@ _FIELDS = {
     "input_mtok": "input",
     "cache_read_mtok": "cached_input",
     "cache_write_mtok": "cache_write",
+    "cache_write_1h_mtok": "cache_write_1h",
     "output_mtok": "output",
     "output_reasoning_mtok": "reasoning",
 }
 
-_OTHER_INPUTS = ("cache_write_1h_mtok", "input_image_mtok")
+_OTHER_INPUTS = ("input_image_mtok",)
+_KINDS = ("input", "cached_input", "cache_write", "cache_write_1h", "output", "reasoning")
 _OTHER_OUTPUTS = ("output_image_mtok", "output_citation_mtok")
 
 
@@ -62,7 +64,8 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The rates of one model; a kind that is None costs as its parent (`input`, or `output` for reasoning).
+    """The rates of one model; a kind that is None costs as its parent (`input`, `cache_write` for `cache_write_1h`, or
+    `output` for reasoning).
 
     Attributes:
         request: a fee of each call, in 10⁻¹⁸ USD per million calls.
@@ -75,6 +78,7 @@ class Price:
     cache_write: Rate | None = None
     reasoning: Rate | None = None
     request: int = 0
+    cache_write_1h: Rate | None = None
     other_inputs: tuple[Rate, ...] = field(default=(), compare=False)
     other_outputs: tuple[Rate, ...] = field(default=(), compare=False)
 
@@ -84,7 +88,8 @@ class Price:
         parts = (
             (prompt - usage.cached_tokens - usage.cache_write_tokens, self.input),
             (usage.cached_tokens, self.cached_input or self.input),
-            (usage.cache_write_tokens, self.cache_write or self.input),
+            (usage.cache_write_tokens - usage.written_for_1h, self.cache_write or self.input),
+            (usage.written_for_1h, self.cache_write_1h or self.cache_write or self.input),
             (usage.completion_tokens - usage.reasoning_tokens, self.output),
             (usage.reasoning_tokens, self.reasoning or self.output),
         )
@@ -98,7 +103,7 @@ class Price:
         """
         taken = max(
             rate.dearest(prompt)
-            for rate in (self.input, self.cached_input, self.cache_write, *self.other_inputs)
+            for rate in (self.input, self.cached_input, self.cache_write, self.cache_write_1h, *self.other_inputs)
             if rate
         )
         given = max(rate.dearest(prompt) for rate in (self.output, self.reasoning, *self.other_outputs) if rate)
@@ -107,8 +112,7 @@ class Price:
     @property
     def free(self) -> bool:
         """No call can ever cost anything."""
-        rates = (self.input, self.output, self.cached_input, self.cache_write, self.reasoning, *self.other_inputs,
-                 *self.other_outputs)  # fmt: skip
+        rates = (*(getattr(self, kind) for kind in _KINDS), *self.other_inputs, *self.other_outputs)
         return not self.request and not any(rate.base or any(tier for _, tier in rate.tiers) for rate in rates if rate)
 
 
@@ -118,7 +122,7 @@ FREE = Price()
 @lru_cache(_MEMO)
 def written(price: Price) -> str:
     """The unit prices as the ledger keeps them: JSON, USD per million tokens by kind; a tier as [tokens, price]."""
-    kinds = {name: getattr(price, name) for name in ("input", "cached_input", "cache_write", "output", "reasoning")}
+    kinds = {name: getattr(price, name) for name in _KINDS}
     told: dict[str, Any] = {
         name: [_usd(rate.base), *([start, _usd(tier)] for start, tier in rate.tiers)] if rate.tiers else _usd(rate.base)
         for name, rate in kinds.items()
@@ -224,6 +228,7 @@ def _of(rates: Mapping[str, Rate], fee: int = 0) -> Price:
         output=rates.get("output", free),
         cached_input=rates.get("cached_input"),
         cache_write=rates.get("cache_write"),
+        cache_write_1h=rates.get("cache_write_1h"),
         reasoning=rates.get("reasoning"),
         request=fee,
     )

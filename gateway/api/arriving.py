@@ -38,9 +38,16 @@ def begin_record(environ: Mapping[str, Any], trusted_proxies: tuple[Network, ...
         ),
         trace_id=trace[1] if trace else None,
         session_id=_label(session),
+        of_anthropic=_is_of_anthropic(path, environ),
     )
     in_flight[id(record)] = record
     return record
+
+
+def _is_of_anthropic(path: str, environ: Mapping[str, Any]) -> bool:
+    return path.startswith("/v1/m") and (
+        path.startswith("/v1/messages") or (path.startswith("/v1/models") and "HTTP_ANTHROPIC_VERSION" in environ)
+    )
 
 
 def credentials(environ: Mapping[str, Any]) -> list[bytes]:

@@ -32,20 +32,24 @@ def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], 
         GatewayError: there is no answer.
     """
     record: RequestRecord = g.record
-    environ = request.environ
-    client = environ.get("gunicorn.socket")
-    exchange = Exchange(asked, g.caller, _cache_policy(environ), record, deadline(environ, record), client)
     if not asked.stream:
-        whole = inference.complete(exchange)
+        whole = inference.complete(exchange(asked))
         headers = gateway_headers(record)
         if whole.cost_nano is not None:
             headers["x-gateway-cost-usd"] = usd(whole.cost_nano)
         return Whole(write(whole), headers)
-    relay = inference.stream(exchange, writer)
+    relay = inference.stream(exchange(asked), writer)
     # a provider that is still silent may yet be replaced
     headers = gateway_headers(record) if relay.start() else {"x-gateway-cache": record.cache or ""}
     headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
     return Response(relay, mimetype=sse.MEDIA_TYPE, headers=headers)
+
+
+def exchange(asked: ModelRequest) -> Exchange:
+    """A request with all that its headers say of it. Raises InvalidRequest."""
+    record, environ = g.record, request.environ
+    client = environ.get("gunicorn.socket")
+    return Exchange(asked, g.caller, _cache_policy(environ), record, deadline(environ, record), client)
 
 
 def _cache_policy(environ: Mapping[str, Any]) -> CachePolicy:
@@ -66,6 +70,8 @@ def gateway_headers(record: RequestRecord) -> dict[str, str]:
         "x-gateway-attempts": str(record.attempts),
         "x-gateway-overhead-ms": str(record.overhead_ms),
     }
+    if record.dropped:
+        headers["x-gateway-dropped"] = ", ".join(record.dropped)
     if record.upstream_request_id:
         headers["x-gateway-upstream-request-id"] = record.upstream_request_id
     return headers

@@ -1,21 +1,21 @@
-"""Every failure as JSON in OpenAI's shape; nothing of a stack or of the framework gets out."""
+"""Every failure as JSON in the shape of its route's dialect; nothing of a stack or of the framework gets out."""
 
 from __future__ import annotations
 
 import logging
 
-import orjson
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from gateway.api.asking import gateway_headers
+from gateway.api.dialects import error_body
 from gateway.concurrency import give_way
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
-    ProviderRefused,
+    NoWebSockets,
     RequestTooLarge,
     UnsupportedMediaType,
 )
@@ -40,8 +40,7 @@ def respond(error: GatewayError, status: int | None = None) -> Response:
     """The response for `error`; its code goes into the log line. `status` replaces the error's own."""
     give_way()  # a call that is refused may not have waited for anything
     g.record.error_code = error.code
-    refusal = error.body if isinstance(error, ProviderRefused) else None
-    body = refusal or orjson.dumps({"error": error.describe()})
+    body = error_body(g.record, error)
     response = Response(body, status or error.status, mimetype="application/json")
     if g.record.attempts:
         response.headers.update(gateway_headers(g.record))
@@ -56,6 +55,8 @@ def respond(error: GatewayError, status: int | None = None) -> Response:
 
 def _respond_to_flask(error: HTTPException) -> Response:
     status = error.code or 500
+    if status == 405 and request.headers.get("Upgrade", "").lower() == "websocket":
+        return respond(NoWebSockets())
     if status in _OF_FLASK:
         response = respond(_OF_FLASK[status]())
     elif 400 <= status < 500:

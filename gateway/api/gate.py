@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from werkzeug.http import HTTP_STATUS_CODES
 
 from gateway.api.arriving import begin_record, credentials, deadline
 from gateway.api.body import close_if_unread
+from gateway.api.dialects import error_body, own_headers
 from gateway.auth.keys import Keys
 from gateway.concurrency import Bell, HungUp, give_way, wait
 from gateway.config.settings import Network
@@ -124,13 +124,14 @@ class Gate:
         self, environ: WSGIEnvironment, start_response: StartResponse, record: RequestRecord, error: GatewayError
     ) -> Iterable[bytes]:
         record.status, record.error_code = error.status, error.code
-        body = orjson.dumps({"error": error.describe()})
+        body = error_body(record, error)
         headers = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
             ("X-Request-ID", record.request_id),
             ("X-Content-Type-Options", "nosniff"),
             ("Cache-Control", "no-store"),
+            *own_headers(record),
         ]
         if error.retry_after is not None:
             headers.append(("Retry-After", str(error.retry_after)))

@@ -11,6 +11,7 @@ from flask import Flask, Request, Response, g, request
 
 from gateway.api.arriving import METHODS, begin_record, credentials
 from gateway.api.body import close_if_unread
+from gateway.api.dialects import own_headers
 from gateway.api.gate import CALLER, RECORD
 from gateway.api.rates import rate_headers
 from gateway.auth.guesses import Guesses
@@ -94,7 +95,7 @@ def _finish(response: Response, metrics: Metrics) -> Response:
     headers = [("X-Request-ID", record.request_id), ("X-Content-Type-Options", "nosniff")]
     if "Cache-Control" not in response.headers:
         headers.append(("Cache-Control", "no-store"))
-    response.headers.extend([*headers, *rate_headers(record.rates)])
+    response.headers.extend([*headers, *own_headers(record), *rate_headers(record.rates)])
     counted = rule if endpoint not in OPEN else None
     probe = asked.path == "/" and asked.method == "HEAD"
     is_whole = not isinstance(response.response, Relay)

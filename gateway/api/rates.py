@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.model import HEADED, Rate
+
+
+def tightest(rates: Sequence[Rate]) -> Iterator[Rate]:
+    """Of each unit that has headers, the limit that has least left."""
+    for unit in HEADED if rates else ():
+        of_unit = [rate for rate in rates if rate.unit == unit]
+        if of_unit:
+            yield min(of_unit, key=lambda rate: rate.left)
 
 
 def rate_headers(rates: Sequence[Rate]) -> list[tuple[str, str]]:
     """The headers for a call on which these limits bear."""
     headers = []
-    for unit in HEADED:
-        of_unit = [rate for rate in rates if rate.unit == unit]
-        if not of_unit:
-            continue
-        rate = min(of_unit, key=lambda rate: rate.left)
+    for rate in tightest(rates):
+        unit = rate.unit
         headers += [(f"x-ratelimit-limit-{unit}", str(rate.limit)), (f"x-ratelimit-remaining-{unit}", str(rate.left))]
         if rate.resets is not None:
             headers.append((f"x-ratelimit-reset-{unit}", duration(rate.resets)))

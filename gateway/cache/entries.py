@@ -1,17 +1,18 @@
-"""The form of a kept answer: a line of JSON that names its own key, then the answer in OpenAI's shape; read as
+"""The form of a kept answer: a line of JSON that names its own key, then the answer in its own dialect; read as
 strictly as if a stranger had written it."""
 
 from __future__ import annotations
 
 from dataclasses import astuple, replace
 from functools import lru_cache
+from typing import get_args
 
 import orjson
 
-from gateway.model import Answer, Completion, Operation, Target, Usage
-from gateway.wire.openai import read_whole
+from gateway.model import Answer, Completion, Dialect, Operation, Target, Usage
+from gateway.wire.dialects import read_whole
 
-_TYPES = (str, str, list, str, str)
+_TYPES = (str, str, list, str, str, str)
 _TOKENS = 5
 _SMALL, _MOST_KNOWN = 16_384, 256  # bytes and entries that a process has read: some 10 MB at most
 
@@ -38,9 +39,9 @@ def _can_be_written(body: bytes) -> bool:
 
 def encode(key: str, operation: Operation, answer: Answer) -> bytes:
     """The entry for `answer` under `key`."""
-    usage = astuple(answer.usage)[:_TOKENS]
-    head = orjson.dumps([key, operation, usage, answer.target.provider, answer.target.model])
-    return head + b"\n" + answer.completion.body
+    usage, completion = astuple(answer.usage)[:_TOKENS], answer.completion
+    head = orjson.dumps([key, operation, usage, answer.target.provider, answer.target.model, completion.dialect])
+    return head + b"\n" + completion.body
 
 
 def decode(key: str, entry: bytes) -> Answer:
@@ -64,10 +65,12 @@ def _read(key: str, entry: bytes) -> Answer:
         parts = orjson.loads(head)
         if type(parts) is not list or tuple(map(type, parts)) != _TYPES or parts[0] != key:
             raise Corrupt
-        completion = read_whole(parts[1], body)
+        if parts[5] not in get_args(Dialect):
+            raise Corrupt
+        completion = read_whole(parts[1], body, parts[5])
     except ValueError:
         raise Corrupt from None
-    _, _, tokens, provider, model = parts
+    _, _, tokens, provider, model, _ = parts
     if len(tokens) != _TOKENS or any(type(count) is not int or count < 0 for count in tokens):
         raise Corrupt
     if not may_be_kept(completion):

@@ -9,7 +9,7 @@ import orjson
 
 from gateway.model import ModelRequest
 
-_FORM = 2  # of the entries; another one makes other keys
+_FORM = 3  # of the entries; another one makes other keys
 
 
 def key_of(tenant: str, targets: Iterable[str], request: ModelRequest) -> str:
@@ -20,5 +20,5 @@ def key_of(tenant: str, targets: Iterable[str], request: ModelRequest) -> str:
         targets: everything that may answer, in any order.
         request: what is asked.
     """
-    asked = [_FORM, tenant, sorted(targets), request.operation, request.asked]
+    asked = [_FORM, tenant, sorted(targets), request.operation, request.dialect, request.headers, request.asked]
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -10,7 +10,7 @@ from gateway import __version__
 
 _COMMANDS = {
     "check": "service", "schema": "service", "init": "service", "tenants": "keys", "keys": "keys", "limits": "limits",
-    "usage": "usage",
+    "usage": "usage", "translation": "translation",
 }  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def models(entries: Mapping[str, Any]) -> dict[str, ModelSettings]:
     return {
         name: ModelSettings(
             **{
-                **{name: value for name, value in entry.items() if name not in schema.NOT_IN_FORCE_OF_MODEL},
+                **entry,
                 "targets": tuple(TargetSettings(**target) for target in entry["targets"]),
                 "fallback": tuple(entry.get("fallback", ())),
             }

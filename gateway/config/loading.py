@@ -152,12 +152,6 @@ def _without_secrets(mistakes: Mistakes, referenced: set[str]) -> ConfigError:
 def _idle(variables: Mapping[str, str], content: Mapping[str, Any]) -> list[str]:
     """Warnings of what is set and does nothing yet."""
     idle = [name for name in environment.NOT_IN_FORCE if name in variables]
-    idle += [
-        f"models.{name}.{setting}"
-        for name, model in content.get("models", {}).items()
-        for setting in schema.NOT_IN_FORCE_OF_MODEL
-        if setting in model
-    ]
     return [f"{name} is set, but this version does not act on it yet" for name in idle]
 
 

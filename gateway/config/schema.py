@@ -23,9 +23,6 @@ OFFLINE = "offline"
 DEAREST = 1_000_000  # USD per million tokens: a price typed per token or per call would be far beyond
 PRICE_DECIMALS = 12
 
-# Settings that are documented for later versions: accepted, so that one file serves, and named at start.
-NOT_IN_FORCE_OF_MODEL = ("on_unsupported",)
-
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.IGNORECASE)
 _REFERENCE = r"^\$\{.+\}$"
 _NAMED = {"providers", "models", "headers"}  # mappings whose names are the operator's own
@@ -163,6 +160,7 @@ class PriceSchema(_Section):
     output = fields.Decimal(required=True, validate=_price)
     cached_input = fields.Decimal(validate=_price)
     cache_write = fields.Decimal(validate=_price)
+    cache_write_1h = fields.Decimal(validate=_price)
     reasoning = fields.Decimal(validate=_price)
 
 
@@ -178,7 +176,10 @@ class ModelSchema(_Section):
     retry_after_silence = fields.Boolean(
         metadata={"description": "try again after a provider that was silent to its deadline and may bill the call"}
     )
-    on_unsupported = fields.String(validate=validate.OneOf(["drop", "refuse"]))
+    on_unsupported = fields.String(
+        validate=validate.OneOf(["drop", "refuse"]),
+        metadata={"description": "what becomes of hints that a provider's API has nothing like; not given, drop"},
+    )
     strict = fields.Boolean()
 
 

@@ -132,6 +132,8 @@ class ModelSettings:
         fallback: models tried after its own targets.
         price: USD per million tokens by kind of token, or None for the catalogue's.
         strict: fields of a request that its dialect does not document are refused.
+        on_unsupported: "drop": hints that a provider's API has nothing like are left out; "refuse": the request is
+            refused that has any.
         max_output_tokens: the longest answer where a hard limit bears on a call.
         affinity: "session": a conversation keeps its target, and is known by how its prompt begins where the client
             does not name it; "none": no conversation does; None: those do that the client names.
@@ -142,6 +144,7 @@ class ModelSettings:
     fallback: tuple[str, ...] = ()
     price: Mapping[str, Decimal] | None = None
     strict: bool = False
+    on_unsupported: str = "drop"
     max_output_tokens: int | None = None
     affinity: str | None = None
     retry_after_silence: bool = False

@@ -12,6 +12,7 @@ attempt at the same target or the next one can help; the message is written for 
     ├── RequestTooLarge          413 request_too_large
     ├── RequestTimeout           408 request_timeout
     ├── UnsupportedMediaType     415 unsupported_media_type
+    ├── NoWebSockets             426 websockets_unsupported
     ├── InvalidHttp              400 invalid_http: the framing, before there is a request
     │   ├── UriTooLong           414 uri_too_long
     │   ├── UnsupportedExpectation     417 unsupported_expectation
@@ -65,6 +66,7 @@ from gateway.errors.requests import (
     ModelNotAllowed,
     ModelNotFound,
     NotFound,
+    NoWebSockets,
     Overloaded,
     RateLimited,
     RequestTimeout,
@@ -116,6 +118,7 @@ __all__ = [
     "ModelNotAllowed",
     "ModelNotFound",
     "NoProviderAvailable",
+    "NoWebSockets",
     "NotFound",
     "Overloaded",
     "ProviderBusy",

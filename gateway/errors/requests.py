@@ -40,6 +40,15 @@ class ModelNotAllowed(GatewayError):
     default_message = "This key may not ask for this model. GET /v1/models lists those that it may."
 
 
+class NoWebSockets(GatewayError):
+    """A client that wants one goes on without it where it gets this status."""
+
+    status = 426
+    code = "websockets_unsupported"
+    type = "invalid_request_error"
+    default_message = "There are no WebSockets here. Send a POST; with 'stream': true the answer comes as it is made."
+
+
 class NotFound(GatewayError):
     status = 404
     code = "not_found"

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import orjson
+
 from gateway.errors.base import GatewayError
+from gateway.model import Dialect
+
+# What vendors say of a prompt that is longer than the model takes; clients that shorten it look for OpenAI's code.
+CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
+_TOO_LONG = re.compile(
+    "prompt is too long|maximum context length|exceeds? the maximum number of (?:input )?tokens", re.IGNORECASE
+)
 
 
 class ProviderRefused(GatewayError):
@@ -13,7 +23,12 @@ class ProviderRefused(GatewayError):
     Args:
         status: the provider's status, one of `statuses`.
         body: the provider's JSON body, or None where it has none that can be passed on.
+
+    Attributes:
+        dialect: of the body, where it is the client's own; None where the client is told what it says.
     """
+
+    dialect: Dialect | None = "openai"
 
     # 401, 402 and 403 speak of the gateway's own account, 429 of its quota.
     statuses = frozenset({400, 404, 409, 413, 415, 422})
@@ -22,9 +37,22 @@ class ProviderRefused(GatewayError):
     code = "provider_refused"
 
     def __init__(self, status: int, body: bytes | None = None) -> None:
-        super().__init__(f"The provider refused the request with status {status}, for a reason that is not JSON.")
+        message, code = _said(body)
+        super().__init__(message or f"The provider refused the request with status {status}, and does not say why.")
         self.status = status
         self.body = body
+        if code == CONTEXT_LENGTH_EXCEEDED or _TOO_LONG.search(self.message):
+            self.code = CONTEXT_LENGTH_EXCEEDED
+
+
+def _said(body: bytes | None) -> tuple[str | None, Any]:
+    """The sentence of a vendor's error and its code, which stand at the same places in all of their APIs."""
+    try:
+        answer = orjson.loads(body or b"")
+        error = (answer[0] if isinstance(answer, list) else answer)["error"]
+        return str(error["message"]), error.get("code")
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+        return None, None
 
 
 class UpstreamError(GatewayError):

@@ -24,13 +24,17 @@ from gateway.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gateway.model import Completion, ModelRequest
+from gateway.model import Completion, Dialect, ModelRequest, Operation
+from gateway.wire.fields import ApiName
 
 LONGEST_RETRY_AFTER = 60  # seconds of a provider's Retry-After that are handed on
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # a sentence would be text that quotes the prompt
 # In the code or type of a 429 that no waiting helps against; or, of one that has neither, in OpenAI's sentence.
 _SPENT = re.compile("insufficient|billing|balance|credit|spend|quota", re.IGNORECASE)
 _SPENT_SENTENCE = "exceeded your current quota"
+_SPENT_QUOTA = "PerDay"  # in the name of a quota of Google's; its sentence is the same for one of a minute
+_WRONG_KEY = "API_KEY_INVALID"  # what Google gives as the reason of a 400
+_DELAY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 TICK = 2.5  # seconds without an event after which a stream says so
 
 
@@ -59,9 +63,20 @@ class Call(NamedTuple):
 
 
 class Provider(Protocol):
-    """A configured provider."""
+    """A configured provider.
+
+    Attributes:
+        name: in the configuration.
+        api: that it speaks: a column of the table in docs/translation.md.
+        dialects: those that it takes and answers as they are; of every other one it gets requests in OpenAI's chat, and
+            answers in that.
+        operations: what may be asked of it.
+    """
 
     name: str
+    api: ApiName
+    dialects: frozenset[Dialect]
+    operations: frozenset[Operation]
 
     def check(self, models: Collection[str]) -> Report:
         """Ask the provider whether it is there; `models` are those that the configuration names.
@@ -86,19 +101,26 @@ class Provider(Protocol):
         """Get the answer as it is made; returns, or raises as `complete` does, with the first event."""
         ...
 
+    def count_tokens(self, request: ModelRequest, model: str, call: Call) -> int | None:
+        """Ask how many tokens the prompt has, which is free of charge; None where its API does not say. Raises what
+        `complete` does."""
+        ...
+
 
 class Stream(Protocol):
     """An answer under way.
 
     Attributes:
         upstream_request_id: the provider's own id of the call, if it gave one.
+        dialect: of its events.
     """
 
     upstream_request_id: str | None
+    dialect: Dialect
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield whole events in OpenAI's form as they come, usage included and the last `[DONE]` left out; b"" where
-        there is none yet, at least every TICK. It ends where the answer is whole.
+        """Yield whole events as they come, usage included and OpenAI's last `[DONE]` left out; b"" where there is none
+        yet, at least every TICK. It ends where the answer is whole.
 
         Raises:
             UpstreamError: it broke off.
@@ -136,21 +158,25 @@ def failure(provider: str, status: int, body: bytes, retry_after: str | None = N
         provider: its name, for the message.
         status: the answer's status.
         body: the answer's body; handed to the client only where it is JSON about the request itself.
-        retry_after: the answer's Retry-After header.
+        retry_after: the answer's Retry-After header; Google says it in the body.
     """
+    error = _error(body)
+    if status == 400 and _WRONG_KEY in _in_details(error, "reason"):
+        status = 401
     if status in ProviderRefused.statuses:
         if _is_json(body):
             return ProviderRefused(status, body)
         if status != 404:  # where nothing is at a path, it is the operator's base_url that is wrong
             return ProviderRefused(status)
-    detail = f"status {status}, {error_code(body) or 'no error code'}"
+    detail = f"status {status}, {_code(error) or 'no error code'}"
     if status in (401, 403):
         kind = CredentialRefused if status == 401 else CredentialForbidden
         return kind(f"The provider {provider!r} refused the gateway's own credential.", detail=detail)
     if status == 408:
         return UpstreamTimeout(f"The provider {provider!r} gave up waiting.", detail=detail)
-    message, seconds = f"The provider {provider!r} answered {status}.", _seconds(retry_after)
-    if status == 402 or (status == 429 and _is_spent(body)):
+    message = f"The provider {provider!r} answered {status}."
+    seconds = _delay(error) if retry_after is None else _seconds(retry_after)
+    if status == 402 or (status == 429 and _is_spent(error)):
         return QuotaSpent(message, retry_after=seconds, detail=detail)
     if status == 429:
         return ProviderBusy(message, retry_after=seconds, detail=detail)
@@ -185,9 +211,10 @@ def error_code(body: bytes) -> str | None:
     return _code(_error(body))
 
 
-def _is_spent(body: bytes) -> bool:
-    """Whether a 429 is about money, which only the operator can mend."""
-    error = _error(body)
+def _is_spent(error: Mapping[str, Any]) -> bool:
+    """Whether a 429 is about money, which only the operator can mend, or a day's quota."""
+    if any(_SPENT_QUOTA in quota for quota in _in_details(error, "quotaId")):
+        return True
     if codes := _codes(error):
         return any(map(_SPENT.search, codes))
     return _SPENT_SENTENCE in str(error.get("message"))
@@ -213,10 +240,26 @@ def _codes(error: Mapping[str, Any]) -> list[str]:
     return [error[name] for name in ("code", "type", "status") if isinstance(error.get(name), str)]
 
 
-def _seconds(retry_after: str | None) -> int | None:
+def _in_details(error: Mapping[str, Any], name: str) -> list[str]:
+    """What the details of an error of Google's, and the violations in them, have under a name
+    (https://google.aip.dev/193)."""
+    details = _objects(error.get("details"))
+    details += [violation for detail in details for violation in _objects(detail.get("violations"))]
+    return [detail[name] for detail in details if isinstance(detail.get(name), str)]
+
+
+def _objects(entries: Any) -> list[dict[str, Any]]:
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _delay(error: Mapping[str, Any]) -> int | None:
+    """Google's `retryDelay`, in seconds."""
+    found = _DELAY.fullmatch(next(iter(_in_details(error, "retryDelay")), ""))
+    return _bounded(math.ceil(float(found[1]))) if found else None
+
+
+def _seconds(retry_after: str) -> int | None:
     """A Retry-After (RFC 9110, section 10.2.3): seconds, or a date."""
-    if retry_after is None:
-        return None
     if re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
         seconds = int(retry_after)
     else:
@@ -224,4 +267,8 @@ def _seconds(retry_after: str | None) -> int | None:
             seconds = math.ceil(parsedate_to_datetime(retry_after).timestamp() - time.time())
         except (ValueError, OverflowError):
             return None
+    return _bounded(seconds)
+
+
+def _bounded(seconds: int) -> int:
     return min(max(1, seconds), LONGEST_RETRY_AFTER)

@@ -18,6 +18,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from gateway.concurrency import Expired, HungUp
 from gateway.config.settings import ProviderSettings
+from gateway.config.vendors import OPENAI_API, Api
 from gateway.errors import (
     AnswerTooLarge,
     ClientLeft,
@@ -113,9 +114,10 @@ class Transport:
     Args:
         settings: the provider; its address, credential, proxy, CA bundle and headers go into every call.
         paths: what calls append to the provider's address.
+        api: that it speaks.
     """
 
-    def __init__(self, settings: ProviderSettings, *paths: str) -> None:
+    def __init__(self, settings: ProviderSettings, *paths: str, api: Api = OPENAI_API) -> None:
         self._provider = settings.name
         self._adapter = ADAPTERS["requests" if settings.proxy else settings.transport](_POOL_SIZE)
         self._verify: bool | str = settings.ca_bundle or True
@@ -125,9 +127,10 @@ class Transport:
         headers["accept-encoding"] = "identity"
         own = {name.lower(): value.reveal() for name, value in settings.headers.items()}
         headers |= own
-        credentials = [{"authorization": f"Bearer {key.reveal()}", **own} for key in settings.api_keys] or [{}]
+        credentials = [{**_shown(api, key.reveal()), **own} for key in settings.api_keys] or [{}]
+        root = settings.base_url.removesuffix(api.root) + api.root
         self._templates = {
-            (path, key): _checked(settings.base_url + path, {**headers, **credential})
+            (path, key): _checked(root + path, {**api.headers, **headers, **credential})
             for path in paths
             for key, credential in enumerate(credentials)
         }
@@ -139,6 +142,7 @@ class Transport:
         headers: Mapping[str, str],
         deadlines: Deadlines,
         key: int = 0,
+        suffix: str = "",
     ) -> Reply:
         """Send a request and return as soon as the response's headers are there.
 
@@ -148,6 +152,7 @@ class Transport:
             headers: beside those of every call.
             deadlines: how long it may take.
             key: which of the provider's credentials to show.
+            suffix: of the path, where that holds what is not known beforehand; written as in an address.
 
         Raises:
             StaleConnection: a kept-alive connection turned out to be closed; nothing was answered.
@@ -159,7 +164,7 @@ class Transport:
         """
         url, common = self._templates[path, key]
         prepared = requests.PreparedRequest()  # by hand: its own way there takes longer than a call of a provider
-        prepared.method, prepared.url, prepared.body = "GET" if body is None else "POST", url, body
+        prepared.method, prepared.url, prepared.body = "GET" if body is None else "POST", url + suffix, body
         own: Any = {**common, **headers, "Content-Length": str(len(body or b""))}
         prepared.headers = own
         left = max(0.001, deadlines.left)
@@ -196,6 +201,11 @@ class Transport:
             return UpstreamUnreachable(f"The provider {self._provider!r} cannot be reached.", detail=detail)
         kind = ConnectionBroke if any(isinstance(cause, ConnectionError) for cause in causes) else UpstreamError
         return kind(f"The connection to the provider {self._provider!r} broke.", detail=detail)
+
+
+def _shown(api: Api, key: str) -> dict[str, str]:
+    """A credential as the API wants it shown."""
+    return {api.credential: f"Bearer {key}" if api.credential == "authorization" else key}
 
 
 def _checked(url: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:

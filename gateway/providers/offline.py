@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qsl
 
 import orjson
@@ -21,10 +21,11 @@ from gateway.concurrency import HungUp, give_way, wait
 from gateway.config.schema import AnswerSchema
 from gateway.config.settings import OfflineSettings, ProviderSettings
 from gateway.errors import ClientLeft, GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
-from gateway.model import Completion, ModelRequest
+from gateway.model import Completion, Dialect, ModelRequest, Operation
 from gateway.providers.base import TICK, Call, Report, failure
 from gateway.providers.echo import Echo, PromptCount, TokenCount, Unanswerable, digest, said_last
 from gateway.wire import sse
+from gateway.wire.fields import ApiName
 from gateway.wire.openai import chunks, read_choices, read_usage, read_whole
 from gateway.wire.transcript import Transcript
 
@@ -44,6 +45,9 @@ class OfflineProvider:
 
     def __init__(self, settings: ProviderSettings, count: TokenCount, count_prompt: PromptCount) -> None:
         self.name = settings.name
+        self.api: ApiName = "openai"
+        self.dialects: frozenset[Dialect] = frozenset({"openai"})
+        self.operations: frozenset[Operation] = frozenset(get_args(Operation))
         self._behaviour = settings.offline
         self._total = settings.timeouts.total
         self._echo = Echo(count, count_prompt)
@@ -65,6 +69,9 @@ class OfflineProvider:
         else:  # may hold more brackets than `read_whole` lets a stranger send
             found = read_choices(begun.answer, body, read_usage(begun.answer["usage"]))
         return replace(found, upstream_request_id=call.id)
+
+    def count_tokens(self, request: ModelRequest, model: str, call: Call) -> int | None:
+        return None
 
     def stream(self, request: ModelRequest, model: str, call: Call) -> OfflineStream:
         patience = _Patience(self.name, self._total, call)
@@ -164,6 +171,7 @@ class OfflineStream:
 
     def __init__(self, name: str, request: ModelRequest, begun: _Begun, patience: _Patience, call_id: str) -> None:
         self.upstream_request_id: str | None = call_id
+        self.dialect: Dialect = "openai"
         self._name = name
         self._begun = begun
         self._patience = patience

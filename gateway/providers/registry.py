@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.config.secrets import Redactor
 from gateway.config.settings import ConfigError, ProviderSettings
+from gateway.config.vendors import VENDORS
+from gateway.providers.anthropic import AnthropicProvider
 from gateway.providers.base import Provider
 from gateway.providers.echo import PromptCount, TokenCount
+from gateway.providers.gemini import GeminiProvider
 from gateway.providers.offline import OfflineProvider
 from gateway.providers.openai import OpenAIProvider
+from gateway.wire.fields import ApiName
+
+OF_API: dict[ApiName, Callable[[ProviderSettings, Redactor], Provider]] = {
+    "openai": OpenAIProvider,
+    "anthropic": AnthropicProvider,
+    "gemini": GeminiProvider,
+}
 
 
 def build(
@@ -27,7 +37,7 @@ def build(
             built[name] = OfflineProvider(settings, count, count_prompt)
         else:
             try:
-                built[name] = OpenAIProvider(settings, redactor)
+                built[name] = OF_API[VENDORS[settings.kind].api.name](settings, redactor)
             except ValueError as error:  # requests' word on an address or a header; its text may quote a secret
                 raise ConfigError([f"providers.{name}: cannot be called: {type(error).__name__}"]) from None
     return built

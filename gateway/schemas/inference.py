@@ -8,7 +8,7 @@ import orjson
 from marshmallow import RAISE, Schema, fields, validate
 
 from gateway.errors import GatewayError
-from gateway.model import Answer, ModelRequest, UsageSource, usd
+from gateway.model import Answer, Dialect, ModelRequest, UsageSource, usd
 from gateway.schemas.answers import AnswerSchema
 from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, load
 from gateway.schemas.openai_stream import error_event
@@ -96,7 +96,7 @@ class StreamWriter:
     def __init__(self, record: RequestRecord) -> None:
         self._record = record
 
-    def events(self, block: bytes) -> bytes:
+    def events(self, block: bytes, dialect: Dialect) -> bytes:
         """The text of a block of OpenAI's events, as one event; b"" where they have none."""
         delta = "".join(map(_delta, sse.payloads(block)))
         return sse.event(orjson.dumps({"delta": delta})) if delta else b""

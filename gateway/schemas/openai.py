@@ -31,10 +31,10 @@ from gateway.schemas.steering import refuse_steering
 LONGEST_NAME = 256  # of an end user; it goes into logs
 
 BEARS_ON = "x-bears-on"
-_NOTHING: dict[str, Any] = {BEARS_ON: []}
-_COST: dict[str, Any] = {BEARS_ON: ["cost"]}
-_ANSWER: dict[str, Any] = {BEARS_ON: ["answer"]}
-_BOTH: dict[str, Any] = {BEARS_ON: ["cost", "answer"]}
+NOTHING: dict[str, Any] = {BEARS_ON: []}
+COST: dict[str, Any] = {BEARS_ON: ["cost"]}
+ANSWER: dict[str, Any] = {BEARS_ON: ["answer"]}
+BOTH: dict[str, Any] = {BEARS_ON: ["cost", "answer"]}
 
 _name = validate.Length(max=LONGEST_NAME)
 _cap = validate.Range(1, LARGEST_CAP)
@@ -50,59 +50,59 @@ class RequestSchema(Schema):
     model = fields.String(
         allow_none=True,
         validate=NotBlank(),
-        metadata=_COST
+        metadata=COST
         | {"description": "A configured name, or `provider/model`; null for the gateway's default model."},
     )
     user = fields.String(
         allow_none=True,
         validate=_name,
-        metadata=_NOTHING | {"description": "Who it is for, as the gateway's log will show."},
+        metadata=NOTHING | {"description": "Who it is for, as the gateway's log will show."},
     )
 
 
 class _TextSchema(RequestSchema):
     """What chat and plain completions have in common."""
 
-    frequency_penalty = StrictNumber(allow_none=True, validate=_penalty, metadata=_ANSWER)
-    logit_bias = LogitBias(allow_none=True, metadata=_ANSWER)
-    max_tokens = StrictInteger(allow_none=True, validate=_cap, metadata=_BOTH)
-    n = StrictInteger(allow_none=True, validate=validate.Range(1, 128), metadata=_BOTH)
-    presence_penalty = StrictNumber(allow_none=True, validate=_penalty, metadata=_ANSWER)
-    seed = StrictInteger(allow_none=True, validate=validate.Range(-(2**63), 2**63 - 1), metadata=_ANSWER)
-    stop = Stop(allow_none=True, metadata=_ANSWER)
-    stream = StrictBoolean(allow_none=True, metadata=_NOTHING)
-    stream_options = StreamOptions(allow_none=True, metadata=_NOTHING | {"description": "Only where `stream` is true."})
-    temperature = StrictNumber(allow_none=True, validate=validate.Range(0, 2), metadata=_ANSWER)
-    top_p = StrictNumber(allow_none=True, validate=validate.Range(0, 1), metadata=_ANSWER)
+    frequency_penalty = StrictNumber(allow_none=True, validate=_penalty, metadata=ANSWER)
+    logit_bias = LogitBias(allow_none=True, metadata=ANSWER)
+    max_tokens = StrictInteger(allow_none=True, validate=_cap, metadata=BOTH)
+    n = StrictInteger(allow_none=True, validate=validate.Range(1, 128), metadata=BOTH)
+    presence_penalty = StrictNumber(allow_none=True, validate=_penalty, metadata=ANSWER)
+    seed = StrictInteger(allow_none=True, validate=validate.Range(-(2**63), 2**63 - 1), metadata=ANSWER)
+    stop = Stop(allow_none=True, metadata=ANSWER)
+    stream = StrictBoolean(allow_none=True, metadata=NOTHING)
+    stream_options = StreamOptions(allow_none=True, metadata=NOTHING | {"description": "Only where `stream` is true."})
+    temperature = StrictNumber(allow_none=True, validate=validate.Range(0, 2), metadata=ANSWER)
+    top_p = StrictNumber(allow_none=True, validate=validate.Range(0, 1), metadata=ANSWER)
 
 
 class ChatSchema(_TextSchema):
     """A request for a chat completion."""
 
-    messages = Messages(required=True, metadata=_BOTH)
-    audio = Object(allow_none=True, metadata=_BOTH)
-    function_call = StringOrObject(allow_none=True, metadata=_ANSWER)
-    functions = Objects("name", allow_none=True, metadata=_BOTH)
-    logprobs = StrictBoolean(allow_none=True, metadata=_ANSWER)
-    max_completion_tokens = StrictInteger(allow_none=True, validate=_cap, metadata=_BOTH)
-    metadata = Object(allow_none=True, metadata=_ANSWER)
-    modalities = Strings(allow_none=True, metadata=_BOTH)
-    moderation = Object(allow_none=True, metadata=_ANSWER)
-    parallel_tool_calls = StrictBoolean(allow_none=True, metadata=_ANSWER)
-    prediction = Object(allow_none=True, metadata=_BOTH)
-    prompt_cache_key = fields.String(allow_none=True, metadata=_COST)
-    prompt_cache_options = Object(allow_none=True, metadata=_COST)
-    prompt_cache_retention = fields.String(allow_none=True, metadata=_COST)
-    reasoning_effort = fields.String(allow_none=True, metadata=_BOTH)
-    response_format = TypedObject(allow_none=True, metadata=_BOTH)
-    safety_identifier = fields.String(allow_none=True, validate=_name, metadata=_NOTHING)
-    service_tier = fields.String(allow_none=True, metadata=_BOTH)
-    store = StrictBoolean(allow_none=True, metadata=_ANSWER)
-    tool_choice = StringOrObject(allow_none=True, metadata=_BOTH)
-    tools = Objects("type", allow_none=True, metadata=_BOTH)
-    top_logprobs = StrictInteger(allow_none=True, validate=validate.Range(0, 20), metadata=_ANSWER)
-    verbosity = fields.String(allow_none=True, metadata=_BOTH)
-    web_search_options = Object(allow_none=True, metadata=_BOTH)
+    messages = Messages(required=True, metadata=BOTH)
+    audio = Object(allow_none=True, metadata=BOTH)
+    function_call = StringOrObject(allow_none=True, metadata=ANSWER)
+    functions = Objects("name", allow_none=True, metadata=BOTH)
+    logprobs = StrictBoolean(allow_none=True, metadata=ANSWER)
+    max_completion_tokens = StrictInteger(allow_none=True, validate=_cap, metadata=BOTH)
+    metadata = Object(allow_none=True, metadata=ANSWER)
+    modalities = Strings(allow_none=True, metadata=BOTH)
+    moderation = Object(allow_none=True, metadata=ANSWER)
+    parallel_tool_calls = StrictBoolean(allow_none=True, metadata=ANSWER)
+    prediction = Object(allow_none=True, metadata=BOTH)
+    prompt_cache_key = fields.String(allow_none=True, metadata=COST)
+    prompt_cache_options = Object(allow_none=True, metadata=COST)
+    prompt_cache_retention = fields.String(allow_none=True, metadata=COST)
+    reasoning_effort = fields.String(allow_none=True, metadata=BOTH)
+    response_format = TypedObject(allow_none=True, metadata=BOTH)
+    safety_identifier = fields.String(allow_none=True, validate=_name, metadata=NOTHING)
+    service_tier = fields.String(allow_none=True, metadata=BOTH)
+    store = StrictBoolean(allow_none=True, metadata=ANSWER)
+    tool_choice = StringOrObject(allow_none=True, metadata=BOTH)
+    tools = Objects("type", allow_none=True, metadata=BOTH)
+    top_logprobs = StrictInteger(allow_none=True, validate=validate.Range(0, 20), metadata=ANSWER)
+    verbosity = fields.String(allow_none=True, metadata=BOTH)
+    web_search_options = Object(allow_none=True, metadata=BOTH)
 
     example: ClassVar = {"messages": [{"role": "user", "content": "What is a gateway?"}]}
 
@@ -110,11 +110,11 @@ class ChatSchema(_TextSchema):
 class CompletionsSchema(_TextSchema):
     """A request for a completion of plain text."""
 
-    prompt = TextOrTokens(required=True, allow_none=True, metadata=_BOTH)
-    best_of = StrictInteger(allow_none=True, validate=validate.Range(1, 20), metadata=_BOTH)
-    echo = StrictBoolean(allow_none=True, metadata=_ANSWER)
-    logprobs = StrictInteger(allow_none=True, validate=validate.Range(0, 5), metadata=_ANSWER)
-    suffix = fields.String(allow_none=True, metadata=_BOTH)
+    prompt = TextOrTokens(required=True, allow_none=True, metadata=BOTH)
+    best_of = StrictInteger(allow_none=True, validate=validate.Range(1, 20), metadata=BOTH)
+    echo = StrictBoolean(allow_none=True, metadata=ANSWER)
+    logprobs = StrictInteger(allow_none=True, validate=validate.Range(0, 5), metadata=ANSWER)
+    suffix = fields.String(allow_none=True, metadata=BOTH)
 
     example: ClassVar = {"prompt": "A gateway is"}
 
@@ -122,9 +122,9 @@ class CompletionsSchema(_TextSchema):
 class EmbeddingsSchema(RequestSchema):
     """A request for embeddings."""
 
-    input = TextOrTokens(required=True, validate=validate.Length(min=1), metadata=_BOTH | {"minItems": 1})
-    dimensions = StrictInteger(allow_none=True, validate=validate.Range(1, LARGEST_CAP), metadata=_ANSWER)
-    encoding_format = fields.String(allow_none=True, metadata=_ANSWER)
+    input = TextOrTokens(required=True, validate=validate.Length(min=1), metadata=BOTH | {"minItems": 1})
+    dimensions = StrictInteger(allow_none=True, validate=validate.Range(1, LARGEST_CAP), metadata=ANSWER)
+    encoding_format = fields.String(allow_none=True, metadata=ANSWER)
 
     example: ClassVar = {"input": "What is a gateway?"}
 
@@ -138,6 +138,8 @@ def left_out(schema: Schema) -> frozenset[str]:
 
 
 _LEFT_OUT: dict[Schema, frozenset[str]] = {schema: left_out(schema) for schema in (_chat, _completions, _embeddings)}
+OURS = frozenset({"model", "stream", "stream_options", "user"})  # of these, what the gateway itself acts on
+_HINTS = _LEFT_OUT[_chat] - OURS
 
 
 def read_chat(document: dict[str, Any], body: bytes) -> ModelRequest:
@@ -174,4 +176,5 @@ def _read(operation: Operation, schema: Schema, document: dict[str, Any], body: 
         stream=stream,
         stream_options=options or {},
         unknown=unknown,
+        hints=tuple(_HINTS.intersection(document)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from gateway.errors import GatewayError, ProviderRefused
-from gateway.model import Answer
+from gateway.model import Answer, Dialect
 from gateway.wire import sse
 from gateway.wire.openai import without_usage
 
@@ -20,7 +20,7 @@ class StreamWriter:
     def __init__(self, include_usage: bool) -> None:
         self._include_usage = include_usage
 
-    def events(self, block: bytes) -> bytes:
+    def events(self, block: bytes, dialect: Dialect) -> bytes:
         return block if self._include_usage else without_usage(block)
 
     def end(self, answer: Answer) -> bytes:
@@ -32,6 +32,11 @@ class StreamWriter:
 
 def error_event(error: GatewayError) -> bytes:
     """The event that ends a stream which broke; a provider's own refusal says what the provider said."""
-    if isinstance(error, ProviderRefused) and error.body:
-        return sse.event(orjson.dumps(orjson.loads(error.body)))
-    return sse.event(orjson.dumps({"error": error.describe()}))
+    return sse.event(orjson.dumps(orjson.loads(body_of(error))))
+
+
+def body_of(error: GatewayError) -> bytes:
+    """What a client is told of an error: a vendor's own refusal byte for byte where it is of this dialect."""
+    if isinstance(error, ProviderRefused) and error.body and error.dialect in ("openai", "responses"):
+        return error.body
+    return orjson.dumps({"error": error.describe()})

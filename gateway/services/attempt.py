@@ -26,17 +26,26 @@ class Attempt:
         books: where it is written down.
         targets: where its place is given back.
         exchange: the request that it is made for.
-        step: who is to answer.
+        step: where it is made.
+        provider: who is to answer there.
         call_id: the request's, ours.
         number: 1 for the first attempt of a request.
     """
 
     def __init__(
-        self, books: Books, targets: Targets, exchange: Exchange, step: Step, call_id: str, number: int
+        self,
+        books: Books,
+        targets: Targets,
+        exchange: Exchange,
+        step: Step,
+        provider: Provider,
+        call_id: str,
+        number: int,
     ) -> None:
         self._books = books
         self._targets = targets
         self._exchange = exchange
+        self._provider = provider
         self._step = step
         self._target = step.candidate.target
         self._entry = Entry(call_id, number, step.candidate)
@@ -65,15 +74,15 @@ class Attempt:
         )
         self._sent = self._counted = time.monotonic()
 
-    def send(self, provider: Provider, send: Callable[..., T]) -> T:
-        """Have `provider` answer by `send`, one of its methods. A failure ends the attempt and is raised."""
+    def send(self, send: Callable[..., T]) -> T:
+        """Have the provider answer by `send`, one of its methods. A failure ends the attempt and is raised."""
         try:
-            answer = send(provider, self._exchange.request, self._target.model, self._call)
+            answer = send(self._provider, self._exchange.request, self._target.model, self._call)
             self._targets.answered(self._step.place)
             return answer
         except GatewayError as error:
             if isinstance(error, UpstreamTimeout) and self._call.expired:  # whose time it was, the provider cannot tell
-                error.message = f"The provider {provider.name!r} had not answered within x-gateway-timeout-ms."
+                error.message = f"The provider {self._provider.name!r} had not answered within x-gateway-timeout-ms."
                 error.detail = "no answer within the client's own time"
             self._exchange.record.upstream_request_id = error.upstream_request_id
             self._lose(error, error.may_be_billed)

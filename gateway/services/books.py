@@ -195,6 +195,8 @@ class Books:
             completion_tokens=self.tokens.count_generated(completion, target.model),
             source="counted",
         )
+        if begun := completion.begun:
+            counted = replace(begun, completion_tokens=counted.completion_tokens, source="counted")
         return self.bounds.count_no_less(entry.bound, request, target, counted) if entry.bound.strict else counted
 
     def _write(

@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from gateway.cache.responses import ResponseCache, Slot
 from gateway.concurrency import Task
-from gateway.errors import GatewayError, InvalidField, ModelNotAllowed
+from gateway.errors import GatewayError, InvalidField
 from gateway.model import Answer, Completion, new_id
 from gateway.providers.base import Provider
 from gateway.routing.router import Candidate, Router
+from gateway.services.access import check_access
 from gateway.services.attempt import Attempt
 from gateway.services.books import Books
 from gateway.services.exchange import Exchange
@@ -84,8 +85,7 @@ class Inference:
         request, record = exchange.request, exchange.record
         record.user_id, record.requested_model = request.user_id, request.model and request.model[:256]
         record.stream = request.stream
-        if exchange.caller.models is not None and not exchange.caller.may_ask(*self._router.asked_for(request.model)):
-            raise ModelNotAllowed(param="model")
+        check_access(exchange.caller, self._router, request.model)
         candidates = self._router.candidates(request.model)
         if request.unknown and self._router.settings(request.model).strict:
             name = request.unknown[0][:64]
@@ -112,10 +112,12 @@ class Inference:
         call_id = new_id()
         route = Route(self._routing, exchange, candidates, self._router.settings(exchange.request.model))
         for number, step in enumerate(route.steps(), 1):
-            attempt = Attempt(self._books, self._routing.targets, exchange, step, call_id, number)
+            provider = self._providers[step.candidate.target.provider]
+            own = route.fitted(step, provider)
+            attempt = Attempt(self._books, self._routing.targets, own, step, provider, call_id, number)
             attempt.hold()
             try:
-                return attempt, attempt.send(self._providers[step.candidate.target.provider], send)
+                return attempt, attempt.send(send)
             except GatewayError as error:
                 step.error = error
         raise route.failure()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gateway.concurrency import Task, hung_up
 from gateway.errors import ClientLeft, CutOff, GatewayError
-from gateway.model import Answer, Completion
+from gateway.model import Answer, Completion, Dialect
 from gateway.providers.base import Stream
 from gateway.services.exchange import Exchange
 from gateway.wire import sse
@@ -24,8 +24,9 @@ HEARTBEAT = 15.0  # seconds after which a client that was sent nothing gets a si
 class Writer(Protocol):
     """The client's dialect of streams."""
 
-    def events(self, block: bytes) -> bytes:
-        """A block of OpenAI's events in this dialect; b"" where there is nothing to say of it."""
+    def events(self, block: bytes, dialect: Dialect) -> bytes:
+        """A block of events in this dialect, that are in it already or are OpenAI's chunks; b"" where there is nothing
+        to say of them."""
         ...
 
     def end(self, answer: Answer) -> bytes:
@@ -107,7 +108,7 @@ class Relay:
         try:
             opened = self._opening.result()
             for block in opened.stream.blocks():
-                part = self._writer.events(block) if block else b""
+                part = self._writer.events(block, opened.stream.dialect) if block else b""
                 if part and self._record.ttft_ms is None:
                     self._record.ttft_ms = self._record.duration_ms
                 if part or time.monotonic() >= told + HEARTBEAT:  # at first at once: the headers go with it

@@ -16,10 +16,13 @@ from gateway.errors import (
     CredentialRested,
     DeadlinePassed,
     GatewayError,
+    InvalidField,
     NoProviderAvailable,
     StaleConnection,
     UpstreamTimeout,
 )
+from gateway.providers.base import Provider
+from gateway.providers.fitting import fitted
 from gateway.routing.affinity import conversation, ranked
 from gateway.routing.budget import RetryBudget
 from gateway.routing.router import Candidate
@@ -111,6 +114,17 @@ class Route:
             yield from self._at_each(rested=False)
         if not self._made and self._rested():
             yield from self._at_each(rested=True)
+
+    def fitted(self, step: Step, provider: Provider) -> Exchange:
+        """The exchange with the request as the step's provider can have it. Raises InvalidField where that has nothing
+        like it or, of one that stands in for others, why these have failed, which says more."""
+        refuse_hints, lenient = self._model.on_unsupported == "refuse", self._made > 1
+        try:
+            request, self._exchange.record.dropped = fitted(self._exchange.request, provider, refuse_hints, lenient)
+        except InvalidField as error:
+            self._routing.targets.leave(step.place, None, sent=False)
+            raise (self._failure or error) from None
+        return self._exchange._replace(request=request)
 
     def failure(self) -> GatewayError:
         """Why there is no further step; told once."""

@@ -79,6 +79,7 @@ class LineFormatter(JsonFormatter):
             line = super().jsonify_log_record(log_data)
         if self._redactor.finds_in_json(line):  # to look into each value takes longer than all the rest
             line = super().jsonify_log_record(self._redactor.value(log_data))
+        line = line.replace("\x7f", "\\u007f")  # the only control character that JSON lets stand
         cost = log_data.get("estimated_cost_usd")
         return line.replace(f'"estimated_cost_usd":"{cost}"', f'"estimated_cost_usd":{cost}', 1) if cost else line
 

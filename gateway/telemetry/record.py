@@ -21,6 +21,8 @@ class RequestRecord:
         cache: how it met the response cache: hit, miss or bypass; `cached` says whether the answer is from there.
         requested_model: the name that the client asked for; `model` is the provider's.
         tried: targets that did not answer, and why.
+        of_anthropic: it came by Anthropic's dialect, and so do errors leave.
+        dropped: what of the request the provider was not asked, since its API has nothing like it.
         waited_seconds: time spent waiting for others: for a place, for the request's body, for limits, for providers in
             all attempts together.
         limited_seconds: of these, for limits.
@@ -50,6 +52,8 @@ class RequestRecord:
     cached: bool = False
     attempts: int = 0
     tried: list[str] = field(default_factory=list)
+    of_anthropic: bool = False
+    dropped: tuple[str, ...] = ()
     waited_seconds: float = 0.0
     limited_seconds: float = 0.0
     usage: Usage | None = None
@@ -90,6 +94,8 @@ class RequestRecord:
         line |= zip(_TOKENS, _tokens(usage), strict=True) if usage else _NO_TOKENS
         if self.tried:
             line["tried"] = self.tried
+        if self.dropped:
+            line["dropped"] = self.dropped
         if self.limit is not None:
             line["limit"] = self.limit
         if self.prompt is not None:

@@ -71,8 +71,7 @@ def read_whole(
         TooManyParts: it has more than MOST_CONTAINERS or MOST_VALUES.
         ValueError: it is no answer to such a request.
     """
-    if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS or body.count(b",") > MOST_VALUES:
-        raise TooManyParts("more parts than are looked into")
+    check_parts(body)
     answer = orjson.loads(body)
     if not isinstance(answer, dict):
         raise ValueError("not an object")
@@ -84,6 +83,12 @@ def read_whole(
     else:
         raise ValueError("no embeddings")
     return replace(found, misreported=True) if usage is None and misreports(answer.get("usage")) else found
+
+
+def check_parts(body: bytes) -> None:
+    """Raise TooManyParts for an answer that has more than MOST_CONTAINERS or MOST_VALUES."""
+    if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS or body.count(b",") > MOST_VALUES:
+        raise TooManyParts("more parts than are looked into")
 
 
 def read_choices(

@@ -11,6 +11,7 @@ import typing_extensions as te
 from openai.types import EmbeddingCreateParams
 from openai.types import completion_create_params as text
 from openai.types.chat import completion_create_params as chat
+from openai.types.responses import response_create_params as responses
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 _MANY = (collections.abc.Iterable, collections.abc.Sequence)
@@ -18,6 +19,7 @@ _SCHEMAS: dict[str, tuple[Any, Any]] = {
     "/v1/chat/completions": (chat.CompletionCreateParamsNonStreaming, chat.CompletionCreateParamsStreaming),
     "/v1/completions": (text.CompletionCreateParamsNonStreaming, text.CompletionCreateParamsStreaming),
     "/v1/embeddings": (EmbeddingCreateParams, EmbeddingCreateParams),
+    "/v1/responses": (responses.ResponseCreateParamsNonStreaming, responses.ResponseCreateParamsStreaming),
 }
 
 

@@ -11,10 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal
 
-from tests.fakes.openai_answers import answer, events
+from tests.fakes import openai_answers, responses_answers
 from tests.fakes.openai_schema import misfits
 
 PROVIDER_KEY = "sk-of-the-vendor-0123456789"
+RESPONSES = "/v1/responses"
 
 # What a gateway has reason to send; anything else came from its client.
 _HEADERS = {
@@ -30,6 +31,12 @@ DRESSES = {
     "comments": ": PROCESSING\n\ndata: {}\n\n\n",
     "named": "event: message\nid: 1\nretry: 10\ndata: {}\n\n",
 }
+
+_ERROR = b'data: {"error": {"message": "The server had an error", "type": "server_error", "code": null}}\n\n'
+_RESPONSES_ERROR = (
+    b'event: error\ndata: {"type": "error", "code": "server_error", "message": "The server had an error", '
+    b'"param": null, "sequence_number": 1}\n\n'
+)
 
 # What OpenAI sends beside the body.
 OWN_HEADERS = {
@@ -125,7 +132,9 @@ class OpenAIVendor:
             found += [f"header {name}" for name in request.headers if name not in _HEADERS]
             if self.secret and any(self.secret in value for value in request.headers.values()):
                 found.append("the client's key")
-        return found + misfits(request.path, request.body, json.loads(request.body), self.now.allow)
+        body = json.loads(request.body)
+        found += misfits(request.path, request.body, body, self.now.allow)
+        return found if found or request.path != RESPONSES else responses_answers.misfits(body)
 
 
 class _Server(ThreadingHTTPServer):
@@ -163,9 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif now.status != 200:
             self._whole(now.status, now.body)
         elif (body := json.loads(request.body)).get("stream"):
-            self._stream(events(request.path, body, number))
+            self._stream(_events(request.path, body, number))
         else:
-            self._whole(200, json.dumps(answer(request.path, body, number), ensure_ascii=False, indent=2).encode())
+            self._whole(200, json.dumps(_answer(request.path, body, number), ensure_ascii=False, indent=2).encode())
 
     def _head(self, status: int, content_type: str, **framing: str) -> None:
         self.send_response(status)
@@ -183,6 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(200, "text/event-stream; charset=utf-8", transfer_encoding="chunked")
         whole, dress = b"", DRESSES[now.dress]
         for at, event in enumerate(data):
+            if self.path == RESPONSES:  # its events have names
+                dress = DRESSES[now.dress].replace("data:", f"event: {json.loads(event)['type']}\ndata:")
             if at == now.break_after:
                 self._break(whole, dress.format(event).rstrip().encode())
                 return
@@ -197,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _break(self, before: bytes, event: bytes) -> None:
         how = self.server.vendor.now.break_by
         if how == "error":
-            event = b'data: {"error": {"message": "The server had an error", "type": "server_error", "code": null}}\n\n'
+            event = _RESPONSES_ERROR if self.path == RESPONSES else _ERROR
         self._send(before + {"cut": event[: len(event) // 2], "end": b"", "error": event}[how])
         if how != "cut":
             self.wfile.write(b"0\r\n\r\n")
@@ -208,3 +219,11 @@ class _Handler(BaseHTTPRequestHandler):
         for at in range(0, len(data), size):
             piece = data[at : at + size]
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+
+def _answer(path: str, body: dict[str, Any], number: int) -> dict[str, Any]:
+    return responses_answers.answer(body, number) if path == RESPONSES else openai_answers.answer(path, body, number)
+
+
+def _events(path: str, body: dict[str, Any], number: int) -> Iterator[str]:
+    return responses_answers.events(body, number) if path == RESPONSES else openai_answers.events(path, body, number)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD = "0004"  # the revision that this version of the gateway works with; a test compares it with the steps
+HEAD = "0005"  # the revision that this version of the gateway works with; a test compares it with the steps
 LOCK = 7_810_761_155_937_075  # whoever writes has it, of the advisory locks of a server's database
 
 

@@ -159,6 +159,7 @@ usage = Table(
     Column("client", Text),
     Column("client_address", Text),
     Column("error_code", Text),
+    Column("cache_write_1h_tokens", BigInteger),
     UniqueConstraint("call_id", "attempt"),
     Index("usage_by_time", "held_ms"),
     Index("usage_to_learn_from", "key_id", "provider", "model", "id", sqlite_where=BOUGHT, postgresql_where=BOUGHT),

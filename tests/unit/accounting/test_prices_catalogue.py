@@ -26,7 +26,7 @@ from gateway.model import Usage
 
 PROVIDERS = data_snapshot.get_snapshot().providers
 EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, DivisionByZero])  # genai-prices is to round nothing either
-TOKENS = ("input", "cache_read", "cache_write", "output", "output_reasoning")
+TOKENS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "output_reasoning")
 INSTANT, TODAY = timedelta(microseconds=1), datetime(2026, 11, 23, tzinfo=UTC)
 SIZES = st.integers(0, 2_000_000)
 
@@ -56,6 +56,7 @@ class Listed:
             input_tokens=usage.prompt_tokens,
             cache_read_tokens=usage.cached_tokens,
             cache_write_tokens=usage.cache_write_tokens,
+            cache_write_1h_tokens=usage.written_for_1h,
             output_tokens=usage.completion_tokens,
             output_reasoning_tokens=usage.reasoning_tokens,
         )
@@ -100,7 +101,8 @@ def corners(prompt: int, completion: int) -> list[Usage]:
     """All tokens of one kind, in every pair of kinds, and a mixture."""
     pairs = [(0, 0), (prompt, 0), (0, prompt)]
     pure = [Usage(prompt, completion, *pair, reasoning) for pair in pairs for reasoning in (0, completion)]
-    return [*pure, Usage(prompt, completion, prompt // 3, prompt // 4, completion // 2)]
+    for_1h = [Usage(prompt, completion, 0, prompt, written_for_1h=part) for part in (prompt, prompt // 5)]
+    return [*pure, *for_1h, Usage(prompt, completion, prompt // 3, prompt // 4, completion // 2)]
 
 
 @st.composite
@@ -110,10 +112,12 @@ def any_call(draw: st.DrawFn, provider: types.Provider) -> tuple[Usage, datetime
     prompt = draw(SIZES | st.sampled_from([0, 1, *sorted(set().union(*(entry.sizes for entry in entries)))]))
     completion, cached = draw(SIZES), draw(st.integers(0, prompt))
     written, reasoning = draw(st.integers(0, prompt - cached)), draw(st.integers(0, completion))
+    for_1h = draw(st.integers(0, written))
     zone = timezone(timedelta(hours=draw(st.integers(-12, 14))))
     days = st.datetimes(datetime(2022, 1, 1), datetime(2028, 1, 1), timezones=st.just(zone))
     moment = draw(days | st.sampled_from([TODAY, *sorted(set().union(*(entry.moments for entry in entries)))]))
-    return Usage(prompt, completion, cached, written, reasoning), moment.astimezone(zone)
+    usage = Usage(prompt, completion, cached, written, reasoning, written_for_1h=for_1h)
+    return usage, moment.astimezone(zone)
 
 
 def test_every_model_costs_what_genai_prices_computes_at_each_border_of_its_tiers_and_dates() -> None:

@@ -67,8 +67,8 @@ def test_who_the_user_is_and_how_the_answer_is_delivered_do_not(changes: dict[st
 
 
 def test_every_field_of_a_request_is_in_the_key_or_named_as_left_out() -> None:
-    in_key = {"operation", "asked"}
-    left_out = {"model", "user_id", "body", "stream", "stream_options", "unknown", "conversation"}
+    in_key = {"operation", "dialect", "headers", "asked"}
+    left_out = {"model", "user_id", "body", "stream", "stream_options", "unknown", "hints", "conversation"}
     assert {field.name for field in dataclasses.fields(ModelRequest)} == in_key | left_out
 
 

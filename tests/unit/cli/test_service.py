@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from gateway import __version__
 from gateway.cli import main
 from gateway.config.schema import json_schema
+from gateway.providers import registry
 from tests.fakes.redis_server import RedisServer
 from tests.fakes.upstream import Upstream, answers
 
@@ -143,7 +144,7 @@ def test_check_names_a_provider_that_cannot_be_called(monkeypatch: pytest.Monkey
     def refuse(*settings: object) -> None:
         raise ValueError("its text may quote a secret")
 
-    monkeypatch.setattr("gateway.providers.registry.OpenAIProvider", refuse)
+    monkeypatch.setitem(registry.OF_API, "openai", refuse)
     result = run("check", **VARIABLES, OPENAI_API_KEY="k-0123456789")
     assert (result.exit_code, result.stderr) == (1, "failed  providers.openai: cannot be called: ValueError\n")
 

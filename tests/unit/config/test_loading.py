@@ -73,7 +73,7 @@ def test_the_whole_example_file_is_understood(make_settings: MakeSettings) -> No
 def test_settings_without_effect_in_this_version_are_named(make_settings: MakeSettings) -> None:
     settings = make_settings(EXAMPLE, ADMIN_KEY="x", **KEYS)
     named = {warning.partition(" is set,")[0] for warning in settings.warnings if " is set," in warning}
-    assert named == {"ADMIN_KEY", "models.fast.on_unsupported"}
+    assert named == {"ADMIN_KEY"}
 
 
 def test_the_environment_wins_over_dotenv_and_over_the_file(make_settings: MakeSettings, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_an_answer_comes_with_its_usage_reason_and_the_vendors_request_id(upstre
 
 
 def test_the_vendors_whose_reasoning_stands_beside_are_marked() -> None:
-    assert {name for name, vendor in VENDORS.items() if vendor.reasoning_beside} == {"gemini", "xai", "perplexity"}
+    assert {name for name, vendor in VENDORS.items() if vendor.reasoning_beside} == {"xai", "perplexity"}
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 415, 422])

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.errors import ClientLeft, UpstreamTimeout
 from gateway.model import Usage
-from gateway.providers import openai_stream
+from gateway.providers import stream as stream_module
 from tests.fakes.upstream import Received, Upstream, sending
 from tests.unit.providers.calls import failure_after
 from tests.unit.providers.streams import (
@@ -108,13 +108,13 @@ def test_a_client_that_leaves_a_dripping_provider_is_noticed_within_a_second(ups
 def test_silence_is_told_so_that_the_client_can_be_given_a_sign(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai_stream, "TICK", 0.2)
+    monkeypatch.setattr(stream_module, "TICK", 0.2)
     upstream.script = sending([HEAD + chunked(HELLO[0]), chunked(HELLO[1], DONE) + END], pause=0.7)
     assert list(stream(upstream).blocks()) == [HELLO[0], b"", b"", b"", HELLO[1]]
 
 
 def test_the_connection_is_used_again_after_a_whole_stream(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_stream, "_LAST_BYTES", 1)
+    monkeypatch.setattr(stream_module, "_LAST_BYTES", 1)
     upstream.script = sending([HEAD + chunked(WHOLE, DONE), END])
     vendor = provider(upstream)
     for _ in range(3):

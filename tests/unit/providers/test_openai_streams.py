@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import ProviderRefused, UpstreamError
 from gateway.model import Usage
-from gateway.providers import openai
+from gateway.providers import vendor
 from tests.fakes.upstream import Upstream, answers, completion, sending
 from tests.unit.providers.streams import (
     ASKED,
@@ -138,7 +138,7 @@ def test_a_stream_that_begins_with_nonsense_fails_before_anything_is_handed_on(r
 
 
 def test_a_refusal_may_not_be_as_large_as_a_stream(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "_LARGEST_REFUSAL", 100_000)
+    monkeypatch.setattr(vendor, "_LARGEST_REFUSAL", 100_000)
     upstream.script = sending([b"HTTP/1.1 400 Bad\r\n\r\n", *[b"x" * 10_000] * 20], stay=False)
     with pytest.raises(ProviderRefused) as caught:
         stream(upstream)

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.concurrency import Task
 from gateway.errors import ClientLeft, GatewayError, UpstreamError
-from gateway.model import Answer, CachePolicy, Caller, Completion, ModelRequest, Target, Usage
+from gateway.model import Answer, CachePolicy, Caller, Completion, Dialect, ModelRequest, Target, Usage
 from gateway.services import relay as relays
 from gateway.services.exchange import Exchange
 from gateway.services.relay import Opened, Relay
@@ -24,6 +24,7 @@ class Stream:
     """Yields these blocks, then fails if it is to."""
 
     upstream_request_id: str | None = None
+    dialect: Dialect = "openai"
 
     def __init__(self, *blocks: bytes, error: GatewayError | None = None) -> None:
         self._given = blocks
@@ -46,7 +47,7 @@ class Stream:
 
 
 class Writer:
-    def events(self, block: bytes) -> bytes:
+    def events(self, block: bytes, dialect: Dialect) -> bytes:
         return block.replace(b"hidden", b"")
 
     def end(self, answer: Answer) -> bytes:

@@ -1,0 +1,131 @@
+"""What every vendor's API over HTTP has in common: the request sent within its deadlines, and what a refusal means."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import orjson
+
+from gateway.config.secrets import Redactor
+from gateway.config.settings import ProviderSettings
+from gateway.config.vendors import VENDORS
+from gateway.errors import AnswerTooLarge, GatewayError, ProviderFailed, ProviderRefused
+from gateway.model import Completion, Dialect, ModelRequest, Operation
+from gateway.providers.base import Call, Report, failure
+from gateway.providers.checking import check
+from gateway.providers.connection import Deadlines
+from gateway.providers.http import Reply, Transport
+from gateway.wire import sse
+from gateway.wire.dialects import translated
+
+UNSTREAMED = "application/json", "text/html"  # some servers do not stream, and bill all the same; a page is none
+LARGEST_UNSTREAMED = 8_388_608  # bytes of a whole answer to who asked for a stream, which is made of it
+LONGEST_TOKEN = 256  # characters; of the largest vocabularies it has 128, all of them spaces
+_LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on, framing included
+_REQUEST_ID_HEADERS = (
+    "x-request-id", "request-id", "mistral-correlation-id", "apim-request-id", "x-ds-trace-id", "x-amzn-requestid",
+    "inference-id", "nvcf-reqid", "x-generation-id",
+)  # fmt: skip
+_REQUEST_ID = re.compile(r"[!-~]{1,256}")
+
+
+class HttpProvider:
+    """A provider that is called over HTTP.
+
+    Args:
+        settings: the configured provider.
+        redactor: knows what no client may be told.
+        paths: what calls append to its address.
+    """
+
+    operations: frozenset[Operation] = frozenset({"chat"})
+    dialects: frozenset[Dialect] = frozenset()
+
+    def __init__(self, settings: ProviderSettings, redactor: Redactor, *paths: str) -> None:
+        self.name = settings.name
+        self.vendor = VENDORS[settings.kind]
+        self.api = self.vendor.api.name
+        self.timeouts = settings.timeouts
+        self._keys = max(1, len(settings.api_keys))
+        self._redactor = redactor
+        self._transport = Transport(settings, *paths, self.vendor.api.models, api=self.vendor.api)
+
+    def check(self, models: Collection[str]) -> Report:
+        return check(self._transport, self.vendor.api.models, self.name, self.timeouts.connect, self._keys)
+
+    def count_tokens(self, request: ModelRequest, model: str, call: Call) -> int | None:
+        return None
+
+    def send(
+        self,
+        path: str,
+        body: bytes,
+        request: ModelRequest,
+        call: Call,
+        first_by: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        suffix: str = "",
+    ) -> Reply:
+        """Send the request; a reply that is no success is raised.
+
+        Args:
+            path: one of the provider's.
+            body: as it leaves.
+            first_by: monotonic seconds at which the first event of a stream must be there.
+            headers: beside those of every call.
+            suffix: of the path, where that holds what is not known beforehand.
+        """
+        until = time.monotonic() + self.timeouts.total
+        deadlines = Deadlines(
+            self.timeouts.connect,
+            until if call.deadline is None else min(until, call.deadline),
+            first_by=first_by,
+            idle=self.timeouts.idle if request.stream else None,
+            client=call.client,
+            drain=self.timeouts.drain,
+        )
+        own = {"x-request-id": call.id, "x-gateway-attempt": str(call.attempt), **(headers or {})}
+        if request.stream:
+            own["accept"] = sse.MEDIA_TYPE
+        reply = self._transport.send(path, body, own, deadlines, call.key, suffix)
+        if not 200 <= reply.status < 300:
+            raise self._failure(reply, request.dialect if request.dialect in self.dialects else None)
+        return reply
+
+    def request_id(self, headers: Mapping[str, str]) -> str | None:
+        """The provider's own id of a call, if it may be told."""
+        for name in _REQUEST_ID_HEADERS:
+            value = headers.get(name, "")
+            if _REQUEST_ID.fullmatch(value) and not self._redactor.finds(value):
+                return value
+        return None
+
+    def told(self, request: ModelRequest, completion: Completion, reply: Reply) -> Completion:
+        """A whole answer as the client's own dialect has it where the provider speaks that, else as OpenAI's chat."""
+        found = completion if request.dialect in self.dialects else translated(completion)
+        return replace(found, upstream_request_id=self.request_id(reply.headers))
+
+    def _failure(self, reply: Reply, dialect: Dialect | None) -> GatewayError:
+        try:
+            body = reply.read(_LARGEST_REFUSAL)
+        except AnswerTooLarge:
+            body = b""
+        error = failure(self.name, reply.status, body, reply.headers.get("retry-after"))
+        if isinstance(error, ProviderRefused):
+            error.dialect = dialect
+            if error.body and self._quotes_a_credential(error.body):
+                detail = f"status {reply.status}, its text quotes a credential of the gateway's"
+                error = ProviderFailed(f"The provider {self.name!r} answered {reply.status}.", detail=detail)
+        error.upstream_request_id = self.request_id(reply.headers)
+        return error
+
+    def _quotes_a_credential(self, body: bytes) -> bool:
+        """Whether the JSON `body` would tell a client one of our credentials, however it is escaped."""
+        try:
+            unescaped = orjson.dumps(orjson.loads(body))
+        except orjson.JSONEncodeError:
+            return True  # nested deeper than it can be looked into
+        return any(self._redactor.finds(form.decode()) for form in (body, unescaped))

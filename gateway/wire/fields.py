@@ -1,0 +1,241 @@
+"""What becomes of each field of a request on its way to a vendor of another dialect: the table of docs/translation.md.
+
+Fields have the names of OpenAI's chat, in which every request stands once it has been understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any, Literal
+
+from gateway.model import Dialect
+
+ApiName = Literal["openai", "anthropic", "gemini"]
+APIS: tuple[ApiName, ...] = ("openai", "anthropic", "gemini")
+
+
+# Without these it would be another question, also where another provider stands in.
+INDISPENSABLE = frozenset({"background", "conversation", "previous_response_id", "prompt"})
+
+
+class Fate(Enum):
+    """What becomes of a field."""
+
+    TRANSLATED = 1
+    DROPPED = 2  # a hint: the answer is as good without it; the client is told
+    REFUSED = 3
+
+
+class Untranslatable(ValueError):
+    """Part of a request that a vendor's API has nothing like.
+
+    Args:
+        field: of the request.
+        what: the part of it, for people.
+    """
+
+    def __init__(self, field: str, what: str) -> None:
+        super().__init__(what)
+        self.field = field
+        self.what = what
+
+
+_T, _D, _R = Fate.TRANSLATED, Fate.DROPPED, Fate.REFUSED
+OTHERS = _D, _D, _D  # of a name that no dialect documents: only a vendor of the client's own knows what it may be
+
+# Of APIS, in this order.
+FIELDS: Mapping[str, tuple[Fate, Fate, Fate]] = {
+    "messages": (_T, _T, _T),
+    "max_tokens": (_T, _T, _T),
+    "max_completion_tokens": (_T, _T, _T),
+    "temperature": (_T, _T, _T),
+    "top_p": (_T, _T, _T),
+    "top_k": (_R, _T, _T),
+    "stop": (_T, _T, _T),
+    "n": (_T, _R, _T),
+    "seed": (_T, _D, _T),
+    "frequency_penalty": (_T, _R, _T),
+    "presence_penalty": (_T, _R, _T),
+    "logit_bias": (_T, _R, _R),
+    "logprobs": (_T, _R, _R),
+    "top_logprobs": (_T, _R, _R),
+    "tools": (_T, _T, _T),
+    "tool_choice": (_T, _T, _T),
+    "parallel_tool_calls": (_T, _T, _D),
+    "functions": (_T, _R, _R),
+    "function_call": (_T, _R, _R),
+    "response_format": (_T, _T, _T),
+    "reasoning_effort": (_T, _T, _T),
+    "thinking": (_D, _T, _T),
+    "verbosity": (_T, _D, _D),
+    "metadata": (_D, _D, _D),
+    "prediction": (_T, _D, _D),
+    "service_tier": (_D, _D, _D),
+    "modalities": (_T, _R, _R),
+    "audio": (_T, _R, _R),
+    "web_search_options": (_T, _R, _R),
+    "moderation": (_D, _D, _D),
+    "prompt_cache_key": (_D, _D, _D),
+    "prompt_cache_options": (_D, _D, _D),
+    "prompt_cache_retention": (_D, _D, _D),
+    "safety_identifier": (_D, _D, _D),
+    "store": (_R, _R, _R),
+    # OpenAI's responses
+    "background": (_R, _R, _R),
+    "context_management": (_D, _D, _D),  # Anthropic's messages have it too
+    "conversation": (_R, _R, _R),
+    "include": (_D, _D, _D),
+    "max_tool_calls": (_R, _R, _R),
+    "previous_response_id": (_R, _R, _R),
+    "prompt": (_R, _R, _R),
+    "reasoning": (_D, _D, _D),
+    "truncation": (_D, _D, _D),
+    # Anthropic's messages
+    "container": (_R, _R, _R),
+    "mcp_servers": (_R, _R, _R),
+    "output_config": (_D, _D, _D),
+}
+
+# What asks for nothing, beside null.
+_IDLE: Mapping[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "parallel_tool_calls": (True,),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "metadata": ({},),
+    "service_tier": ("auto", "default"),
+    "store": (False,),
+    "background": (False,),
+    "truncation": ("disabled",),
+    "include": ([], ["reasoning.encrypted_content"]),  # given in any case
+    "reasoning": ({"summary": "auto"},),
+    "mcp_servers": ([],),
+}
+
+# A client's own words for fields of OpenAI's chat.
+NAMES: Mapping[Dialect, Mapping[str, str]] = {
+    "openai": {},
+    "responses": {
+        "messages": "input",
+        "max_completion_tokens": "max_output_tokens",
+        "response_format": "text.format",
+        "reasoning_effort": "reasoning.effort",
+        "verbosity": "text.verbosity",
+    },
+    "anthropic": {"stop": "stop_sequences", "response_format": "output_config.format"},
+}
+
+# What stands beside the documented fields of messages, their parts, calls and tools, by who knows it.
+_OF_MESSAGE = frozenset({
+    "role", "content", "name", "tool_calls", "tool_call_id", "refusal", "function_call", "audio",
+})  # fmt: skip
+_OF_PART = frozenset({"type", "text", "image_url", "input_audio", "file", "refusal"})
+_OF_CALL = frozenset({"id", "type", "function", "custom", "index"})
+_OF_TOOL = frozenset({"type", "function", "custom"})
+_TOOLS: Mapping[ApiName, frozenset[str]] = {
+    "openai": frozenset({"function", "custom"}),
+    "anthropic": frozenset({"function"}),
+    "gemini": frozenset({"function"}),
+}
+_BESIDE: Mapping[ApiName, frozenset[str]] = {
+    "openai": frozenset(),
+    "anthropic": frozenset({
+        "cache_control", "citations", "context", "is_error", "thinking", "signature", "data", "thinking_blocks",
+    }),
+    "gemini": frozenset({"is_error", "extra_content"}),
+}  # fmt: skip
+_SAID_TWICE = frozenset({"reasoning_content", "reasoning", "annotations"})  # of an answer that is sent back
+_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+
+
+def apart(dialect: Dialect, name: str) -> str:
+    """A field that its dialect does not document, as it stands in a request: one that OpenAI's chat has too is not to
+    be taken for that."""
+    return f"{dialect}:{name}" if name in FIELDS else name
+
+
+def in_words_of(dialect: Dialect, name: str) -> str:
+    """A field as the client calls it."""
+    return NAMES[dialect].get(name, name.removeprefix(f"{dialect}:"))[:64]
+
+
+def fate(name: str, api: ApiName) -> Fate:
+    """What becomes of a field on its way to `api`."""
+    return FIELDS.get(name, OTHERS)[APIS.index(api)]
+
+
+def is_idle(name: str, value: Any) -> bool:
+    """Whether a field asks for nothing."""
+    return value is None or value in _IDLE.get(name, ())
+
+
+def only_known(asked: Mapping[str, Any], api: ApiName, lenient: bool) -> tuple[dict[str, Any], set[str]]:
+    """A request without what `api` has no place for within its messages and tools.
+
+    Args:
+        asked: the request.
+        api: the vendor's.
+        lenient: leave out tools too that the vendor does not know.
+
+    Returns:
+        It, in copies where something was left out, and the names of what was.
+
+    Raises:
+        Untranslatable: it holds a part or a tool that cannot be left out.
+    """
+    left_out: set[str] = set()
+    beside = _BESIDE[api]
+    found = dict(asked)
+    found["messages"] = [_message(message, beside, left_out) for message in asked["messages"]]
+    if asked.get("tools"):
+        found["tools"] = list(_tools(asked["tools"], api, lenient, left_out))
+    return found, left_out
+
+
+def _tools(
+    tools: Iterable[Mapping[str, Any]], api: ApiName, lenient: bool, left_out: set[str]
+) -> Iterator[Mapping[str, Any]]:
+    for tool in tools:
+        if tool["type"] in _TOOLS[api]:
+            yield _kept(tool, _OF_TOOL | _BESIDE[api], left_out)
+        elif lenient:
+            left_out.add("tools")
+        else:
+            raise Untranslatable("tools", f"a tool of type {tool['type'][:64]!r}")
+
+
+def _message(message: Mapping[str, Any], beside: frozenset[str], left_out: set[str]) -> Mapping[str, Any]:
+    kept = _kept(message, _OF_MESSAGE | beside, left_out)
+    content, calls = kept.get("content"), kept.get("tool_calls")
+    if isinstance(content, list):
+        kept = {**kept, "content": list(_parts(content, beside, left_out)) or None}
+    if calls:
+        kept = {**kept, "tool_calls": [_kept(call, _OF_CALL | beside, left_out) for call in calls]}
+    return kept
+
+
+def _parts(
+    parts: Iterable[Mapping[str, Any]], beside: frozenset[str], left_out: set[str]
+) -> Iterator[Mapping[str, Any]]:
+    for part in parts:
+        if part["type"] in _THOUGHTS and "thinking" not in beside:
+            left_out.add("thinking")
+        elif part["type"] in _OF_PART or part["type"] in _THOUGHTS:
+            yield _kept(part, _OF_PART | beside, left_out)
+        else:
+            raise Untranslatable("messages", f"a part of type {part['type'][:64]!r}")
+
+
+def _kept(of: Mapping[str, Any], known: frozenset[str], left_out: set[str]) -> Mapping[str, Any]:
+    """An object without the names that are not known; the same one where all are."""
+    if known.issuperset(of):
+        return of
+    others = {name for name in of.keys() - known if of[name] not in (None, [], {})}
+    left_out |= others - _SAID_TWICE
+    return {name: value for name, value in of.items() if name in known}
