@@ -155,6 +155,7 @@ class Completion:
         usage: None where the provider did not tell, or not credibly.
         begun: what it told of the prompt before it broke off, where it told no more.
         misreported: it did tell, and not credibly.
+        unfinished: the provider goes on with it by itself, and nobody knows yet what it takes.
     """
 
     body: bytes
@@ -165,6 +166,7 @@ class Completion:
     usage: Usage | None = None
     begun: Usage | None = None
     misreported: bool = False
+    unfinished: bool = False
     upstream_request_id: str | None = None
     dialect: Dialect = "openai"
 

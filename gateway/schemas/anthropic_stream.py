@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from gateway.errors import GatewayError, ProviderRefused
-from gateway.model import Answer, Dialect
-from gateway.wire import anthropic_answers, sse
+from gateway.model import Answer
+from gateway.schemas.named_events import NamedEventWriter, event
+from gateway.wire import anthropic_answers
 from gateway.wire.anthropic_events import FromChat
 
 _TYPES = {  # https://platform.claude.com/docs/en/api/errors
@@ -27,23 +27,14 @@ def write(answer: Answer) -> bytes:
     return orjson.dumps(anthropic_answers.from_chat(orjson.loads(completion.body)))
 
 
-class StreamWriter:
-    """Hands Anthropic's events on, and makes them of OpenAI's chunks."""
+class StreamWriter(NamedEventWriter):
+    """Writes Anthropic's events."""
 
     def __init__(self) -> None:
-        self._made: FromChat | None = None
-
-    def events(self, block: bytes, dialect: Dialect) -> bytes:
-        if dialect == "anthropic":
-            return block
-        made = self._made = self._made or FromChat()
-        return b"".join(_written(made.events(orjson.loads(payload))) for payload in sse.payloads(block))
-
-    def end(self, answer: Answer) -> bytes:
-        return _written(self._made.end()) if self._made else b""  # the vendor's own stream has ended itself
+        super().__init__("anthropic", FromChat)
 
     def error(self, error: GatewayError) -> bytes:
-        return _event(describe(error, None))
+        return event(describe(error, None))
 
 
 def describe(error: GatewayError, request_id: str | None) -> dict[str, Any]:
@@ -60,11 +51,3 @@ def body_of(error: GatewayError, request_id: str) -> bytes:
     if isinstance(error, ProviderRefused) and error.body and error.dialect == "anthropic":
         return error.body
     return orjson.dumps(describe(error, request_id))
-
-
-def _written(events: Iterable[Mapping[str, Any]]) -> bytes:
-    return b"".join(map(_event, events))
-
-
-def _event(event: Mapping[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), orjson.dumps(event))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from gateway.concurrency import in_turn
 from gateway.errors import GatewayError, ProviderRefused
-from gateway.model import Answer, Dialect, ModelRequest
-from gateway.wire import responses_answers, sse
+from gateway.model import Answer, ModelRequest
+from gateway.schemas.named_events import NamedEventWriter, event
+from gateway.wire import responses_answers
 from gateway.wire.dialects import as_chat
 from gateway.wire.responses_events import FromChat
 
@@ -24,31 +24,18 @@ def write(answer: Answer, request: ModelRequest) -> bytes:
     return orjson.dumps(responses_answers.from_chat(chat, _document(request)))
 
 
-class StreamWriter:
-    """Hands a vendor's events on, and makes them of OpenAI's chunks.
+class StreamWriter(NamedEventWriter):
+    """Writes OpenAI's events.
 
     Args:
         request: for a response.
     """
 
     def __init__(self, request: ModelRequest) -> None:
-        self._request = request
-        self._made: FromChat | None = None
-        self._handed_on = 0  # events
-
-    def events(self, block: bytes, dialect: Dialect) -> bytes:
-        if dialect == "responses":
-            self._handed_on += block.count(b"\n\n")
-            return block
-        made = self._made = self._made or FromChat(_document(self._request))
-        return b"".join(_written(made.events(orjson.loads(payload))) for payload in sse.payloads(block))
-
-    def end(self, answer: Answer) -> bytes:
-        return _written(self._made.end()) if self._made else b""  # the vendor's own stream has ended itself
+        super().__init__("responses", lambda: FromChat(_document(request)))
 
     def error(self, error: GatewayError) -> bytes:
-        number = self._made.sequence if self._made else self._handed_on
-        return _event({"type": "error", "sequence_number": number, **_described(error)})
+        return event({"type": "error", "sequence_number": self.told, **_described(error)})
 
 
 def _document(request: ModelRequest) -> dict[str, Any]:
@@ -66,11 +53,3 @@ def _described(error: GatewayError) -> dict[str, Any]:
         if isinstance(said, dict) and isinstance(said.get("error"), dict):
             told |= {name: value for name, value in said["error"].items() if isinstance(value, str)}
     return {name: told.get(name) for name in ("code", "message", "param")}
-
-
-def _written(events: Iterable[Mapping[str, Any]]) -> bytes:
-    return b"".join(map(_event, events))
-
-
-def _event(event: Mapping[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), orjson.dumps(event))

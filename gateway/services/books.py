@@ -185,7 +185,9 @@ class Books:
         return Claim(entry.call_id, entry.number, "", payer, facts, asked, capped)
 
     def _usage(self, exchange: Exchange, entry: Entry, completion: Completion) -> Usage:
-        """What the provider says that it took, else what we count."""
+        """What the provider says that it took, else what we count, and the bound where it is still at work."""
+        if completion.unfinished:
+            return entry.bound.usage
         reported = completion.usage
         if reported and not (completion.generated and not reported.completion_tokens):
             return reported  # text that took no tokens: it did not look

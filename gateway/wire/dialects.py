@@ -32,7 +32,8 @@ def read_whole(operation: Operation, body: bytes, dialect: Dialect = "openai") -
         raise ValueError("not an object")
     usage = _usage(document.get("usage"), dialect)
     found = openai.read_choices(as_chat(document, dialect), body, usage)
-    return replace(found, dialect=dialect, misreported=usage is None and document.get("usage") is not None)
+    misreported, unfinished = usage is None and document.get("usage") is not None, found.finish_reasons == (None,)
+    return replace(found, dialect=dialect, misreported=misreported, unfinished=unfinished)
 
 
 def as_chat(document: Mapping[str, Any], dialect: Dialect) -> Mapping[str, Any]:

@@ -39,13 +39,10 @@ class FromChat:
 
     Args:
         document: the request for a response, as it came.
-
-    Attributes:
-        sequence: the number of the next event.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self.sequence = 0
+        self._sequence = 0  # the number of the next event
         self._document = document
         self._id = ""
         self._head: Event = {}
@@ -64,8 +61,8 @@ class FromChat:
 
     def _numbered(self, events: Iterable[Event]) -> Iterator[Event]:
         for event in events:
-            self.sequence += 1
-            yield {"type": event["type"], "sequence_number": self.sequence - 1, **event}
+            self._sequence += 1
+            yield {"type": event["type"], "sequence_number": self._sequence - 1, **event}
 
     def _events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if not self._head:

@@ -209,6 +209,7 @@ def test_every_error_of_the_tree_is_described_somewhere(document: dict[str, Any]
     codes = {code for error in tree for code in (error.code, *error.other_codes)}
     assert {code for code in codes if f"`{code}`" not in told} == {
         errors.MethodNotAllowed.code,  # of no route: it has no such method
+        errors.NoWebSockets.code,  # likewise
         *(error.code for error in tree if issubclass(error, errors.InvalidHttp)),  # of no route: it is no request
         errors.ClientLeft.code,  # nobody is told
         errors.CutOff.code,  # likewise

@@ -77,7 +77,7 @@ def test_plain_prompts_and_inputs_are_bounded_too(text: str) -> None:
         pytest.param({"max_completion_tokens": 7}, None, 7, 7, 7, id="by either name"),
         pytest.param({"max_tokens": 7}, 50, 7, 7, 7, id="and where the operator's is larger"),
         pytest.param({"max_tokens": 70}, 50, 70, 50, 50, id="a larger one is clamped to the operator's"),
-        pytest.param({}, 50, 128_000, 50, 50, id="the operator's is told where the client has none"),
+        pytest.param({}, 50, 50, 50, 50, id="the operator's is told where the client has none"),
         pytest.param({}, None, 128_000, 128_000, None, id="a model keeps to its context window untold"),
         pytest.param({"max_tokens": 10**6}, None, 128_000, 128_000, 128_000, id="a cap beyond it is clamped"),
         pytest.param({"n": 3, "max_tokens": 7}, None, 21, 21, 7, id="each choice has its own"),

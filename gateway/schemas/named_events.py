@@ -1,0 +1,71 @@
+"""Streams of events that have names, as Anthropic's are and those of OpenAI's responses: a vendor's own as they came,
+others made of OpenAI's chunks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from gateway.errors import GatewayError
+from gateway.model import Answer, Dialect
+from gateway.wire import sse
+
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
+
+
+class Maker(Protocol):
+    """Makes events of chunks."""
+
+    def events(self, chunk: Mapping[str, Any]) -> Iterator[dict[str, Any]]: ...
+
+    def end(self) -> Iterator[dict[str, Any]]: ...
+
+
+class NamedEventWriter(ABC):
+    """See `gateway.services.relay.Writer`.
+
+    Args:
+        dialect: the client's.
+        maker: makes its events, where the vendor's are of another dialect.
+
+    Attributes:
+        told: how many events the client has been sent.
+    """
+
+    def __init__(self, dialect: Dialect, maker: Callable[[], Maker]) -> None:
+        self._dialect = dialect
+        self._maker = maker
+        self._made: Maker | None = None
+        self.told = 0
+
+    def events(self, block: bytes, dialect: Dialect) -> bytes:
+        if dialect == self._dialect:
+            self.told += block.count(b"\n\n")
+            return block
+        made = self._made = self._made or self._maker()
+        events = [made_of for payload in sse.payloads(block) for made_of in _made_of(payload, made)]
+        self.told += len(events)
+        return b"".join(map(event, events))
+
+    def end(self, answer: Answer) -> bytes:
+        return b"".join(map(event, self._made.end())) if self._made else b""  # a vendor's own stream ends itself
+
+    @abstractmethod
+    def error(self, error: GatewayError) -> bytes:
+        """The end of an answer that broke off."""
+
+
+def event(said: Mapping[str, Any]) -> bytes:
+    """One event, under the name of its type."""
+    return b"event: %b\ndata: %b\n\n" % (str(said["type"]).encode(), orjson.dumps(said))
+
+
+def _made_of(payload: bytes, made: Maker) -> list[dict[str, Any]]:
+    """What a chunk says; nothing where it cannot be read."""
+    try:
+        return list(made.events(orjson.loads(payload)))
+    except _UNREADABLE:
+        return []
