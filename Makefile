@@ -1,12 +1,12 @@
-# make run | make test | make lint | make bench | make bench-peers | make bench-growth | make bench-guard | make faults |
-# make lock: each sets up what it needs in .venv first.
+# make run | make test | make lint | make bench | make bench-peers | make bench-growth | make bench-guard | make agents |
+# make faults | make docs | make lock: each sets up what it needs in .venv first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint bench bench-peers bench-growth bench-guard faults format docs tokenizers lock clean
+.PHONY: run test lint bench bench-peers bench-growth bench-guard agents faults format docs tokenizers lock clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/runtime tokenizers
@@ -37,6 +37,11 @@ bench-growth: $(VENV)/bench $(VENV)/development tokenizers
 bench-guard: $(VENV)/runtime tokenizers
 	@$(BIN)/python -m bench.guard $(OPTIONS)
 
+# Claude Code, Codex and opencode, from npm's registry into BENCH_AGENTS (~/.cache/llm-gateway-agents), through the gateway
+# before fake vendors; OPTIONS=--cross has each answered by the other's vendor. Needs Node.js.
+agents: $(VENV)/runtime tokenizers
+	@$(BIN)/python -m bench.agents $(OPTIONS)
+
 # The long forms of tests/faults, and deploys and clients of the service: an hour on two cores. They write
 # docs/reliability.md, of which a run of one file (OPTIONS="-k machine") renews only its own lines. FAULTS_SEED=…
 # repeats what an earlier run chose, FAULTS_DATABASE=postgresql has the ledger there.
@@ -50,6 +55,7 @@ format: $(VENV)/development
 
 docs: $(VENV)/runtime
 	$(BIN)/gateway schema > docs/gateway.schema.json
+	$(BIN)/gateway translation > docs/translation.md
 
 tokenizers: $(VENV)/runtime
 	@deploy/tokenizers $(BIN)/python || echo "No tokenizer files: tokens are estimated where a provider reports no usage." >&2

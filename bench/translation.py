@@ -46,8 +46,11 @@ class _Vendor(NamedTuple):
     name: str
     api: ApiName
     dialects: frozenset[Dialect]
-    write: Callable[[Document], object]
+    write: Callable[[Document], Document]
     operations: frozenset[str] = frozenset({"chat"})
+
+    def translate(self, request: ModelRequest, model: str) -> Document:
+        return self.write(dict(request.asked))
 
 
 class _Client(NamedTuple):
@@ -98,10 +101,8 @@ _VENDORS = (
 
 def _there(body: bytes, client: _Client, vendor: Any) -> bytes:
     """From a client's bytes to a vendor's."""
-    request, _ = fitted(client.read(orjson.loads(body), body), vendor, refuse_hints=False, lenient=False)
-    if request.body is not None:
-        return edited(request.body, {"model": "m2"})
-    return orjson.dumps(vendor.write(dict(request.asked)))
+    request, _ = fitted(client.read(orjson.loads(body), body), vendor, "m", refuse_hints=False, lenient=False)
+    return edited(request.body or b"", {"model": "m2"})
 
 
 def _back(client: _Client, chunks: Callable[[], Iterator[Document]]) -> bytes:

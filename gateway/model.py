@@ -76,8 +76,9 @@ class ModelRequest:
             the user, and how it is delivered. What that has no field for stands in it under the dialect's own name.
         user_id: the end user that the client names, if it does.
         dialect: that it came in.
-        body: its bytes, as they came; a vendor of the same dialect gets them as they are but for what the gateway owns.
-            None where no vendor speaks the dialect: `asked` is what is sent.
+        body: the bytes that are sent, but for what the gateway owns: as they came, or as a provider of another dialect
+            has to be asked. None where they are still to be written: there is a dialect that only the gateway speaks.
+        is_translated: the body is the gateway's, in the words of the provider's API.
         headers: of the client, which a vendor of the same dialect gets too.
         stream: the answer is to come in events, as it is made.
         stream_options: OpenAI's, as the client set them.
@@ -92,6 +93,7 @@ class ModelRequest:
     asked: Mapping[str, Any]
     user_id: str | None = None
     body: bytes | None = None
+    is_translated: bool = False
     dialect: Dialect = "openai"
     headers: Mapping[str, str] = field(default_factory=dict)
     stream: bool = False
@@ -109,6 +111,10 @@ class ModelRequest:
     def caps(self) -> dict[str, int]:
         """The fields of it that cap each choice's tokens, as the client set them."""
         return {name: self.asked[name] for name in _CAPS[self.operation] if self.asked.get(name) is not None}
+
+    def capped(self, most: int | None) -> int | None:
+        """The tokens that a choice may have at most: as the client set them, and no more than `most`."""
+        return min([*self.caps.values(), *([] if most is None else [most])], default=None)
 
     @property
     def include_usage(self) -> bool:

@@ -17,6 +17,7 @@ import orjson
 
 from gateway.accounting.prices import Price
 from gateway.accounting.tokens import TokenCounter
+from gateway.accounting.unbounded import images, media, parts_of, unbounded
 from gateway.errors import InvalidField
 from gateway.model import ModelRequest, Rate, Target, Usage
 
@@ -31,25 +32,8 @@ _LONGEST = 2**40  # tokens of all answers: no call has more, and sums of it stil
 _DEAREST = 10**15  # nano-USD, a million USD: no call costs more, and sums of it still fit into the database's numbers
 _WINDOW = 131_072  # tokens of an answer that nothing bounds, to be held where no hard limit bears on it
 _UNSEEN = 10_000_000  # tokens, as the largest context window has, that a provider is believed where nothing bounds them
-_INLINE = "data:image/"
 _THINKS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)|gemini-(?:2\.5|[3-9])|grok-(?:3-mini|[4-9]))")
 _SEARCHES = re.compile(r"(?:^|[-/])(?:search|sonar|deep-research)(?:[-:]|$)|:online$")
-_TIERS = frozenset({"auto", "default", "standard_only"})
-_PARTS = frozenset({"text", "refusal", "thinking", "redacted_thinking", "image_url"})
-_OF_PART = frozenset({
-    "type", "text", "refusal", "thinking", "signature", "data", "image_url", "cache_control", "citations",
-})  # fmt: skip
-
-# Fields of a message that are text of it or name something in it; what else there is may refer to more.
-_OF_MESSAGE = frozenset({
-    "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "prefix", "reasoning",
-    "reasoning_content", "reasoning_details", "thinking_blocks", "annotations", "cache_control", "is_error",
-})  # fmt: skip
-_TOOLS = frozenset({"function", "custom"})
-_OPEN_ENDED = (
-    "web_search_options", "prediction", "audio", "previous_response_id", "conversation", "prompt", "container",
-    "mcp_servers",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,13 +116,13 @@ class Bounds:
             Of the request as it was asked, and with the cap that is enforced where a hard limit bears on it.
         """
         times = max(1, request.choices)
-        images, flaw = _media(request)
+        images, flaw = media(request)
         prompt = times * (_size(request, images) + _frame(request) + len(images) * _IMAGE)
         asked = max(request.caps.values(), default=None)
         own, window = self._caps.get(alias or ""), self._window(target)
         choices = _answers(request)
         if _SEARCHES.search(target.model):
-            flaw = flaw or _unbounded("model", "a model that searches the web by itself")
+            flaw = flaw or unbounded("model", "a model that searches the web by itself")
         unseen = _UNSEEN if flaw else 0
         capped = min((most for most in (asked, own or window) if most), default=None)
         if capped is None and choices:
@@ -165,7 +149,7 @@ class Bounds:
     def exactly(self, bound: Bound, request: ModelRequest, target: Target) -> Bound | None:
         """A tighter `bound`, its prompt counted instead of measured; None where the model's tokenizer is not known, or
         counting would take too long."""
-        if bound.flaw or _images(_parts(request)):
+        if bound.flaw or images(parts_of(request)):
             return None
         texts = list(_texts(request.asked))
         counted = self._tokens.most("\n".join(texts), target.model)
@@ -176,7 +160,7 @@ class Bounds:
 
     def count_no_less(self, bound: Bound, request: ModelRequest, target: Target, counted: Usage) -> Usage:
         """What was counted, with the bound of what cannot be: images, and thoughts that are billed and not shown."""
-        prompt = bound.prompt_tokens if _images(_parts(request)) else counted.prompt_tokens
+        prompt = bound.prompt_tokens if images(parts_of(request)) else counted.prompt_tokens
         thinks = _THINKS.search(target.model) or any(map(request.asked.get, ("thinking", "reasoning_effort")))
         answer = bound.completion_tokens if thinks else counted.completion_tokens
         if (prompt, answer) == (counted.prompt_tokens, counted.completion_tokens):
@@ -221,80 +205,3 @@ def _answers(request: ModelRequest) -> int:
     prompts = request.asked.get("prompt")
     several = len(prompts) if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int) else 1
     return max(request.choices, request.asked.get("best_of") or 1) * several
-
-
-def _images(parts: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The images that a request itself holds in its parts."""
-    return [url for part in parts if part.get("type") == "image_url" and (url := _address(part)).startswith(_INLINE)]
-
-
-def _parts(request: ModelRequest) -> list[Mapping[str, Any]]:
-    if request.operation != "chat":
-        return []
-    contents = (message.get("content") for message in request.asked["messages"])
-    return [part for content in contents if isinstance(content, list) for part in content]
-
-
-def _address(part: Mapping[str, Any]) -> str:
-    found = part.get("image_url")
-    url = found.get("url") if isinstance(found, dict) else found
-    return url if isinstance(url, str) else ""
-
-
-def _media(request: ModelRequest) -> tuple[list[str], InvalidField | None]:
-    """The images that the request holds, and what of it costs that nobody can know beforehand."""
-    parts, flaw = _parts(request), None
-    for part in parts:
-        if part.get("type") == "image_url" and not _address(part).startswith(_INLINE):
-            flaw = _unbounded("messages", "an image by its address; send it as a data:image/… URL")
-        elif part.get("type") not in _PARTS:
-            flaw = _unbounded("messages", f"a part of type {str(part.get('type'))[:64]!r}")
-        elif name := _said_beside(part, _OF_PART):
-            flaw = _unbounded("messages", f"{name!r} of a part")
-    return _images(parts), _unbounded_field(request) or flaw
-
-
-def _unbounded_field(request: ModelRequest) -> InvalidField | None:
-    if request.unknown:
-        unknown = request.unknown[0][:64]
-        what = f"{unknown!r}, which this gateway does not know"
-        return InvalidField(_SENTENCE.format(what), param=unknown, code="unknown_parameter")
-    if request.operation != "chat":
-        return None
-    return _unbounded_option(request.asked) or _unbounded_message(request.asked["messages"])
-
-
-def _unbounded_option(asked: Mapping[str, Any]) -> InvalidField | None:
-    for name in _OPEN_ENDED:
-        if asked.get(name) is not None:
-            return _unbounded(name, repr(name))
-    if any(kind != "text" for kind in asked.get("modalities") or ()):
-        return _unbounded("modalities", "an answer that is not text")
-    if (tier := asked.get("service_tier")) is not None and tier not in _TIERS:
-        return _unbounded("service_tier", f"the service tier {tier[:64]!r}")
-    for tool in asked.get("tools") or ():
-        if tool.get("type") not in _TOOLS:
-            return _unbounded("tools", f"the hosted tool {str(tool.get('type'))[:64]!r}")
-    return None
-
-
-def _unbounded_message(messages: Iterable[Mapping[str, Any]]) -> InvalidField | None:
-    for message in messages:
-        if not _OF_MESSAGE.issuperset(message) and (field := _said_beside(message, _OF_MESSAGE)):
-            return _unbounded("messages", f"{field!r} of a message")
-    return None
-
-
-def _said_beside(of: Mapping[str, Any], known: frozenset[str]) -> str | None:
-    """A field beside the known ones that says something."""
-    return next((name[:64] for name, value in of.items() if name not in known and value is not None), None)
-
-
-def _unbounded(param: str, what: str) -> InvalidField:
-    return InvalidField(_SENTENCE.format(what), param=param)
-
-
-_SENTENCE = (
-    "A hard limit bears on this call, and nobody can say beforehand what this costs: {}. Leave it out, or have the "
-    "operator make the limit firm or soft."
-)

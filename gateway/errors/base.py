@@ -24,6 +24,7 @@ class GatewayError(Exception):
         is_well: what it tells of who was called: True, it has answered; False, it has failed; None, nothing.
         may_be_billed: of a provider's failure: it may have done the work, and nobody knows how much.
         upstream_request_id: the provider's own id of the call that failed.
+        last_event: of a provider's stream that ended with one that says so: it, where it is in the client's dialect.
     """
 
     status = 500
@@ -36,6 +37,7 @@ class GatewayError(Exception):
     may_be_billed = False
     client_may_retry: bool | None = None  # None leaves it to the client, which goes by the status
     upstream_request_id: str | None = None
+    last_event = b""
     default_message = "The gateway failed to handle this request. Quote the request id when you report it."
 
     def __init__(

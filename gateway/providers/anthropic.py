@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,19 +13,19 @@ from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings
 from gateway.model import Completion, ModelRequest
 from gateway.providers.anthropic_stream import AnthropicStream
-from gateway.providers.base import Call, Stream, no_answer
-from gateway.providers.fitting import translating
-from gateway.providers.http import Reply, too_large
-from gateway.providers.vendor import LARGEST_UNSTREAMED, LONGEST_TOKEN, UNSTREAMED, HttpProvider
+from gateway.providers.base import Call, no_answer
+from gateway.providers.http import Reply
+from gateway.providers.stream import Arriving, VendorStream
+from gateway.providers.vendor import LARGEST_UNSTREAMED, HttpProvider
 from gateway.wire.anthropic_from_chat import from_chat
-from gateway.wire.dialects import read_whole
+from gateway.wire.anthropic_requests import without_foreign
+from gateway.wire.dialects import read_whole, translated
 from gateway.wire.edit import edited
-from gateway.wire.openai import TooManyParts
-from gateway.wire.replay import Replay
 
 _MESSAGES, _COUNT = "/messages", "/messages/count_tokens"
 # Tokens of an answer where nobody says, which this API wants to be told: as many as every such model may give.
 _MOST, _MOST_OF_NEWER = 4096, 32_000
+_MOST_COUNTED = 1_000_000_000  # tokens; more in one prompt are not credible
 _NEWER = re.compile(r"claude-[a-z]+-(?:[4-9]|\d\d)")  # the older ones have their number before the word
 
 
@@ -37,54 +37,51 @@ class AnthropicProvider(HttpProvider):
     def __init__(self, settings: ProviderSettings, redactor: Redactor) -> None:
         super().__init__(settings, redactor, _MESSAGES, _COUNT)
 
-    def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
-        return self._whole(request, self._ask(request, model, call))
+    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+        document = from_chat(request.asked, model, _MOST_OF_NEWER if _NEWER.search(model) else _MOST)
+        return {**document, "metadata": {"user_id": request.user_id}} if request.user_id else document
 
-    def stream(self, request: ModelRequest, model: str, call: Call) -> Stream:
-        first_by = time.monotonic() + self.timeouts.first_byte
-        reply = self._ask(request, model, call, first_by)
-        if reply.headers.get("content-type", "").startswith(UNSTREAMED):
-            return Replay(self._whole(request, reply, LARGEST_UNSTREAMED))
-        most = min([*request.caps.values(), *([call.cap] if call.cap else [])], default=_MOST_OF_NEWER) * LONGEST_TOKEN
-        is_native = request.dialect in self.dialects
-        stream = AnthropicStream(is_native, self.name, reply, self.timeouts, most, self.request_id(reply.headers))
-        stream.open(first_by)
-        return stream
+    def ask(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
+        body = self._body(request, model, call.cap)
+        return self.send(_MESSAGES, body, request, call, first_by, request.headers)
+
+    def read(self, request: ModelRequest, model: str, body: bytes) -> Completion:
+        found = read_whole("chat", body, "anthropic")
+        return found if request.dialect in self.dialects else translated(found)
+
+    def stream_of(self, request: ModelRequest, model: str, arriving: Arriving) -> VendorStream:
+        return AnthropicStream(arriving, is_native=request.dialect in self.dialects)
 
     def count_tokens(self, request: ModelRequest, model: str, call: Call) -> int:
         body = self._body(request, model, None)
         reply = self.send(_COUNT, body, request, call, headers=request.headers)
         answer = reply.read(LARGEST_UNSTREAMED)
         try:
-            return int(orjson.loads(answer)["input_tokens"])
+            return _counted(answer)
         except (ValueError, TypeError, LookupError) as error:
             raise no_answer(self.name, answer) from error
 
-    def _ask(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
-        body = self._body(request, model, call.cap)
-        return self.send(_MESSAGES, body, request, call, first_by, request.headers)
-
     def _body(self, request: ModelRequest, model: str, cap: int | None) -> bytes:
         owned: dict[str, Any] = {"model": model}
+        if request.stream and request.is_translated:
+            owned["stream"] = True
         if cap is not None:
-            owned["max_tokens"] = min([cap, *request.caps.values()])
-        if (body := request.body) is not None:
-            return in_turn(len(body), lambda: edited(body, owned))
-        with translating(request, self.name):
-            most = _MOST_OF_NEWER if _NEWER.search(model) else _MOST
-            document = {**from_chat(request.asked, model, cap or most), **owned}
-        if request.user_id:
-            document["metadata"] = {"user_id": request.user_id}
-        if request.stream:
-            document["stream"] = True
-        return orjson.dumps(document)
+            owned["max_tokens"] = request.capped(cap)
+        body = request.body or b"{}"
+        if request.is_translated and (most := owned.get("max_tokens")) and _thinks_more(body, most):
+            owned["thinking"] = {"type": "disabled"}
+        return in_turn(len(body), lambda: edited(without_foreign(body), owned))
 
-    def _whole(self, request: ModelRequest, reply: Reply, most_bytes: int | None = None) -> Completion:
-        body = reply.read(most_bytes)
-        try:
-            found = read_whole("chat", body, "anthropic")
-        except TooManyParts as error:
-            raise too_large(self.name, str(error)) from error
-        except ValueError as error:
-            raise no_answer(self.name, body) from error
-        return self.told(request, found, reply)
+
+def _counted(answer: bytes) -> int:
+    """Raises ValueError, TypeError, LookupError where it is no credible number."""
+    count = orjson.loads(answer)["input_tokens"]
+    if type(count) is not int or not 0 <= count <= _MOST_COUNTED:
+        raise ValueError("no credible number")
+    return count
+
+
+def _thinks_more(body: bytes, most: int) -> bool:
+    """Whether a request asks for more thinking than an answer of `most` tokens may have, which is refused."""
+    thinking = orjson.loads(body).get("thinking") or {}
+    return bool(thinking.get("budget_tokens", 0) >= most)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.model import Completion, Dialect
-from gateway.providers.stream import Cut, VendorStream
+from gateway.providers.stream import Arriving, Cut, VendorStream
 from gateway.wire import sse
 from gateway.wire.anthropic_events import ToChat
 from gateway.wire.anthropic_transcript import MessageTranscript
@@ -21,12 +21,12 @@ class AnthropicStream(VendorStream):
     """Hands events on as they came to a client of the same dialect, else as OpenAI's chunks.
 
     Args:
+        arriving: them.
         is_native: the client's dialect is this one.
-        others: as of `VendorStream`.
     """
 
-    def __init__(self, is_native: bool, *others: Any) -> None:
-        super().__init__(*others)
+    def __init__(self, arriving: Arriving, is_native: bool) -> None:
+        super().__init__(arriving)
         self.dialect: Dialect = "anthropic" if is_native else "openai"
         self._transcript = MessageTranscript()
         self._chunks = None if is_native else ToChat(int(time.time()))
@@ -43,7 +43,7 @@ class AnthropicStream(VendorStream):
             if kind == "message_stop":
                 return Cut(b"".join(kept), whole=True)
             if kind == "error":
-                return Cut(b"".join(kept[:-1]), error=payload)
+                return Cut(b"".join(kept[:-1]), error=payload, last=b"" if self._chunks else kept[-1])
         return Cut(block)
 
     def take(self, block: bytes) -> bytes | None:
@@ -52,6 +52,8 @@ class AnthropicStream(VendorStream):
             for payload in sse.payloads(block):
                 event = orjson.loads(payload)
                 self._transcript.add(event)
+                if event["type"] == "message_stop" and not self._transcript.has_stopped:
+                    return None  # cut off somewhere, and ended as if it were whole
                 if self._chunks:
                     told += [sse.event(orjson.dumps(chunk)) for chunk in self._chunks.chunks(event)]
         except _UNREADABLE:

@@ -86,8 +86,18 @@ class Provider(Protocol):
         """
         ...
 
+    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+        """A request that came in another dialect, in the words of the provider's API: without the model's name and how
+        the answer is delivered.
+
+        Raises:
+            Untranslatable: it has nothing like a part of it.
+            KeyError, TypeError, AttributeError, ValueError: a part of it cannot be read.
+        """
+        ...
+
     def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
-        """Get a whole answer to `request` from the provider's `model`.
+        """Get a whole answer to `request`, which `fitting.fitted` has seen, from the provider's `model`.
 
         Raises:
             ProviderRefused: the provider answered 4xx about the request itself.

@@ -24,6 +24,7 @@ from gateway.providers.connection import KeptHTTP, KeptHTTPS, Reader, current
 
 _LONGEST_HEAD = 65_536  # bytes of an answer before its body, interim answers included
 _MOST_HEADERS = 100
+_MOST_WAYS = 1024
 _JOINED = 65_536  # bytes of a body up to which it is sent together with the headers
 
 Kept = KeptHTTP | KeptHTTPS
@@ -56,6 +57,8 @@ class DirectAdapter(HTTPAdapter):
         if way is None:
             pool: Any = self.get_connection_with_tls_context(request, verify)
             kept = next((known.kept for known in list(self._ways.values()) if known.pool is pool), deque())
+            if len(self._ways) >= _MOST_WAYS:  # clients name models, and some vendors have those in the address
+                self._ways.clear()
             way = self._ways[key] = _Way(request, pool, kept, self._most_kept)
         connection = way.take() or way.connect(timeout.connect_timeout)
         body = way.ask(connection, request)

@@ -1,12 +1,13 @@
-"""Requests as a provider of another dialect can have them: what its API has nothing like is refused or left out, and
-the client is told of both."""
+"""Requests as a provider can have them: in its own API's words, what that has nothing like refused or left out, and the
+client told of both."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from gateway.errors import InvalidField
 from gateway.model import Dialect, ModelRequest
@@ -16,30 +17,56 @@ if TYPE_CHECKING:
     from gateway.providers.base import Provider
 
 _HEADERS = "anthropic-beta"  # asks for something; the version only says what everybody speaks
+_UNREADABLE = (KeyError, TypeError, AttributeError, ValueError, RecursionError)  # what malformed requests end in
+_NOT_FOR_HEADERS = re.compile("[^!-+\\--~]")  # a comma stands between names
+_MOST_TOLD = 32  # names that a response tells of
 
 
 def fitted(
-    request: ModelRequest, provider: Provider, refuse_hints: bool, lenient: bool
+    request: ModelRequest, provider: Provider, model: str, refuse_hints: bool, lenient: bool
 ) -> tuple[ModelRequest, tuple[str, ...]]:
     """The request as `provider` can have it.
 
     Args:
+        model: the provider's, who is asked.
         refuse_hints: the operator wants a request refused of which anything would be left out.
         lenient: it stands in for another provider: whatever can be left out is.
 
     Returns:
-        The request, the same one where they speak the same dialect; and what was left out, in the client's words.
+        The request, the same one where it came in a dialect that the provider speaks; and what was left out, in the
+        client's words.
 
     Raises:
-        InvalidField: it asks for something that the provider's API has nothing like.
+        InvalidField: it asks for something that the provider's API has nothing like, or that cannot be read.
     """
     if request.operation not in provider.operations:
         message = f"The provider {provider.name!r} has no {request.operation}. Ask a model of another one."
         raise InvalidField(message, param="model")
-    if request.dialect in provider.dialects:
+    if request.dialect in provider.dialects and request.body is not None:
         return request, ()
+    try:
+        asked, dropped = _fields(request, provider, lenient)
+        if dropped and refuse_hints:
+            raise _refusal(min(dropped), request.dialect, provider.name)
+        body = orjson.dumps(provider.translate(replace(request, asked=asked), model))
+    except Untranslatable as error:
+        name = in_words_of(request.dialect, error.field)
+        message = f"{name!r} holds {error.what}, which cannot be asked of the provider {provider.name!r}."
+        raise InvalidField(message, param=name) from None
+    except _UNREADABLE as error:
+        what = f" ({str(error)[:64]} is missing)" if isinstance(error, KeyError) else ""
+        message = f"The request holds something that cannot be understood{what}, so the provider {provider.name!r} "
+        raise InvalidField(message + "cannot be asked.", param=in_words_of(request.dialect, "messages")) from None
+    told = sorted(_NOT_FOR_HEADERS.sub("?", in_words_of(request.dialect, name)) for name in dropped)
+    return replace(request, asked=asked, body=body, is_translated=True), tuple(told[:_MOST_TOLD])
+
+
+def _fields(request: ModelRequest, provider: Provider, lenient: bool) -> tuple[dict[str, Any], set[str]]:
+    """What of the request the provider's API has words for, and the names of the rest."""
     kept: dict[str, Any] = {}
-    dropped = {_HEADERS} & request.headers.keys()
+    dropped = {*request.hints, *({_HEADERS} & request.headers.keys())}
+    if request.operation != "chat" or request.dialect in provider.dialects:
+        return dict(request.asked), dropped
     for name, value in request.asked.items():
         becomes = fate(name, provider.api)
         if becomes is Fate.TRANSLATED:
@@ -48,24 +75,8 @@ def fitted(
             if name in INDISPENSABLE or (becomes is Fate.REFUSED and not lenient):
                 raise _refusal(name, request.dialect, provider.name)
             dropped.add(name)
-    with translating(request, provider.name):
-        kept, names = only_known(kept, provider.api, lenient)
-    dropped |= names | set(request.hints)
-    if dropped and refuse_hints:
-        raise _refusal(min(dropped), request.dialect, provider.name)
-    told = sorted(in_words_of(request.dialect, name) for name in dropped)
-    return replace(request, asked=kept, body=None), tuple(told)
-
-
-@contextmanager
-def translating(request: ModelRequest, provider: str) -> Iterator[None]:
-    """A block in which a request is written in a provider's form. Raises InvalidField where it cannot be."""
-    try:
-        yield
-    except Untranslatable as error:
-        name = in_words_of(request.dialect, error.field)
-        message = f"{name!r} holds {error.what}, which cannot be asked of the provider {provider!r}."
-        raise InvalidField(message, param=name) from None
+    kept, left_out = only_known(kept, provider.api, lenient)
+    return kept, dropped | left_out
 
 
 def _refusal(name: str, dialect: Dialect, provider: str) -> InvalidField:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
@@ -13,68 +14,83 @@ from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings
 from gateway.errors import ModelNotFound
 from gateway.model import Completion, ModelRequest
-from gateway.providers.base import Call, Stream, no_answer
-from gateway.providers.fitting import translating
+from gateway.providers.base import Call, no_answer
 from gateway.providers.gemini_stream import GeminiStream
-from gateway.providers.http import Reply, too_large
-from gateway.providers.vendor import LARGEST_UNSTREAMED, LONGEST_TOKEN, UNSTREAMED, HttpProvider
+from gateway.providers.http import Reply
+from gateway.providers.stream import Arriving, VendorStream
+from gateway.providers.vendor import LARGEST_UNSTREAMED, HttpProvider
 from gateway.wire import gemini_answers, gemini_requests
-from gateway.wire.fields import Untranslatable
-from gateway.wire.openai import TooManyParts, check_parts, read_choices
-from gateway.wire.replay import Replay
+from gateway.wire.edit import edited
+from gateway.wire.gemini_embeddings import from_openai, to_openai
+from gateway.wire.openai import check_parts, read_choices
 
 _MODELS = "/models/"
 _WHOLE, _STREAMED = ":generateContent", ":streamGenerateContent?alt=sse"
+_EMBEDDINGS, _COUNT = ":batchEmbedContents", ":countTokens"
 # It stands in the path of a call that shows our credential.
 _MODEL = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)?")
 
 
 class GeminiProvider(HttpProvider):
-    """A provider of generated content; takes what `HttpProvider` does, but for the paths. No client speaks its dialect:
-    its requests are made of OpenAI's chat, and its answers made that."""
+    """A provider of generated content and of embeddings; takes what `HttpProvider` does, but for the paths. No client
+    speaks its dialect: its requests are made of OpenAI's, and its answers made those."""
+
+    operations = frozenset({"chat", "embeddings"})
 
     def __init__(self, settings: ProviderSettings, redactor: Redactor) -> None:
         super().__init__(settings, redactor, _MODELS)
 
-    def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
-        return self._whole(model, self._ask(request, model, call))
+    def ask(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
+        method = _EMBEDDINGS if request.operation == "embeddings" else _STREAMED if request.stream else _WHOLE
+        return self._send(model, method, self._body(request, call.cap), request, call, first_by)
 
-    def stream(self, request: ModelRequest, model: str, call: Call) -> Stream:
-        first_by = time.monotonic() + self.timeouts.first_byte
-        reply = self._ask(request, model, call, first_by)
-        if reply.headers.get("content-type", "").startswith(UNSTREAMED):
-            return Replay(self._whole(model, reply, LARGEST_UNSTREAMED))
-        caps = [*request.caps.values(), *([call.cap] if call.cap else [])]
-        most = min(caps) * request.choices * LONGEST_TOKEN if caps else math.inf  # thoughts are within the cap
-        stream = GeminiStream(model, self.name, reply, self.timeouts, most, self.request_id(reply.headers))
-        stream.open(first_by)
-        return stream
+    def count_tokens(self, request: ModelRequest, model: str, call: Call) -> int:
+        document = {"generateContentRequest": {"model": f"models/{model}", **orjson.loads(request.body or b"{}")}}
+        answer = self._send(model, _COUNT, orjson.dumps(document), request, call).read(LARGEST_UNSTREAMED)
+        counted = _field(answer, "totalTokens")
+        usage = gemini_answers.read_usage({"promptTokenCount": counted}) if counted else None
+        if usage is None:
+            raise no_answer(self.name, answer)
+        return usage.prompt_tokens
 
-    def _ask(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
+    def _send(
+        self, model: str, method: str, body: bytes, request: ModelRequest, call: Call, first_by: float | None = None
+    ) -> Reply:
         if not _MODEL.fullmatch(model):
             raise ModelNotFound(f"The provider {self.name!r} can have no model of such a name.", param="model")
-        suffix = model + (_STREAMED if request.stream else _WHOLE)
-        return self.send(_MODELS, self._body(request, model, call.cap), request, call, first_by, suffix=suffix)
+        return self.send(_MODELS, body, request, call, first_by, suffix=model + method)
 
-    def _body(self, request: ModelRequest, model: str, cap: int | None) -> bytes:
-        with translating(request, self.name):
-            document = gemini_requests.from_chat(request.asked, model, cap)
-            try:
-                return orjson.dumps(document)
-            except orjson.JSONEncodeError:
-                raise Untranslatable("messages", "JSON that is nested too deeply") from None
-
-    def _whole(self, model: str, reply: Reply, most_bytes: int | None = None) -> Completion:
-        body = reply.read(most_bytes)
-        try:
-            check_parts(body)
-            answer = orjson.loads(body)
+    def read(self, request: ModelRequest, model: str, body: bytes) -> Completion:
+        check_parts(body)
+        answer = orjson.loads(body)
+        reported = answer.get("usageMetadata")
+        usage = gemini_answers.read_usage(reported)
+        if request.operation == "embeddings":
+            in_base64 = request.asked.get("encoding_format") == "base64"
+            found = Completion(orjson.dumps(to_openai(answer, model, usage, in_base64)), usage=usage)
+        else:
             chat = gemini_answers.to_chat(answer, int(time.time()), model)
-            reported = answer.get("usageMetadata")
-            usage = gemini_answers.read_usage(reported)
-            found = read_choices(chat, orjson.dumps(chat), usage, self.request_id(reply.headers))
-        except TooManyParts as error:
-            raise too_large(self.name, str(error)) from error
-        except (ValueError, TypeError, AttributeError) as error:
-            raise no_answer(self.name, body) from error
+            found = read_choices(chat, orjson.dumps(chat), usage)
         return replace(found, misreported=bool(reported) and usage is None)
+
+    def stream_of(self, request: ModelRequest, model: str, arriving: Arriving) -> VendorStream:
+        return GeminiStream(arriving, model)
+
+    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+        if request.operation == "embeddings":
+            return from_openai(request.asked, model)
+        return gemini_requests.from_chat(request.asked, model)
+
+    def _body(self, request: ModelRequest, cap: int | None) -> bytes:
+        body = request.body or b"{}"
+        if cap is None or request.operation != "chat":
+            return body
+        config = orjson.loads(body).get("generationConfig", {})
+        return edited(body, {"generationConfig": {**config, "maxOutputTokens": request.capped(cap)}})
+
+
+def _field(answer: bytes, name: str) -> Any:
+    try:
+        return orjson.loads(answer).get(name)
+    except (orjson.JSONDecodeError, AttributeError):
+        return None

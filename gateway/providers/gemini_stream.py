@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import orjson
 
 from gateway.model import Completion
-from gateway.providers.stream import Cut, VendorStream
+from gateway.providers.stream import Arriving, Cut, VendorStream
 from gateway.wire import sse
 from gateway.wire.gemini_events import Chunk, ToChat
 from gateway.wire.transcript import Transcript
@@ -22,12 +21,12 @@ class GeminiStream(VendorStream):
     """Hands events on as OpenAI's chunks.
 
     Args:
+        arriving: them.
         model: that was asked.
-        others: as of `VendorStream`.
     """
 
-    def __init__(self, model: str, *others: Any) -> None:
-        super().__init__(*others)
+    def __init__(self, arriving: Arriving, model: str) -> None:
+        super().__init__(arriving)
         self._chunks = ToChat(int(time.time()), model)
         self._transcript = Transcript("chat")
 

@@ -57,6 +57,9 @@ class OfflineProvider:
             self._named(model)
         return Report("built in")
 
+    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+        return request.asked
+
     def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
         patience = _Patience(self.name, self._total, call)
         begun = self._begin(request, model, call, patience)

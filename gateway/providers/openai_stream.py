@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import orjson
 
 from gateway.model import Completion
-from gateway.providers.stream import Cut, VendorStream
+from gateway.providers.stream import Arriving, Cut, VendorStream
 from gateway.wire import sse
 from gateway.wire.transcript import Transcript
 
@@ -20,12 +19,12 @@ class OpenAIStream(VendorStream):
     """Hands chunks on as they come.
 
     Args:
+        arriving: them.
         transcript: takes in what comes.
-        others: as of `VendorStream`.
     """
 
-    def __init__(self, transcript: Transcript, *others: Any) -> None:
-        super().__init__(*others)
+    def __init__(self, arriving: Arriving, transcript: Transcript) -> None:
+        super().__init__(arriving)
         self._transcript = transcript
 
     def cut(self, block: bytes) -> Cut:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.model import Completion, Dialect
-from gateway.providers.stream import Cut, VendorStream
+from gateway.providers.stream import Arriving, Cut, VendorStream
 from gateway.wire import sse
 from gateway.wire.responses_transcript import LAST, ResponseTranscript
 
@@ -16,12 +16,12 @@ _ENDS = (b"response.completed", b"response.incomplete", b"response.failed", b'"e
 
 
 class ResponsesStream(VendorStream):
-    """Hands events on as they come, the last one too."""
+    """Hands events on as they come, the last one too, and one that says that it failed."""
 
     dialect: Dialect = "responses"
 
-    def __init__(self, *others: Any) -> None:
-        super().__init__(*others)
+    def __init__(self, arriving: Arriving) -> None:
+        super().__init__(arriving)
         self._transcript = ResponseTranscript()
 
     def cut(self, block: bytes) -> Cut:
@@ -32,7 +32,7 @@ class ResponsesStream(VendorStream):
             payload = next(iter(sse.payloads(event + b"\n\n")), b"")
             kind, error = _end(payload)
             if error is not None:
-                return Cut(kept, error=error)
+                return Cut(kept, error=error, last=event + b"\n\n")
             kept += event + b"\n\n"
             if kind in LAST:
                 return Cut(kept, whole=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
@@ -14,16 +17,18 @@ from gateway.config.settings import ProviderSettings
 from gateway.config.vendors import VENDORS
 from gateway.errors import AnswerTooLarge, GatewayError, ProviderFailed, ProviderRefused
 from gateway.model import Completion, Dialect, ModelRequest, Operation
-from gateway.providers.base import Call, Report, failure
+from gateway.providers.base import Call, Report, Stream, failure, no_answer
 from gateway.providers.checking import check
 from gateway.providers.connection import Deadlines
-from gateway.providers.http import Reply, Transport
+from gateway.providers.http import Reply, Transport, too_large
+from gateway.providers.stream import Arriving, VendorStream
 from gateway.wire import sse
-from gateway.wire.dialects import translated
+from gateway.wire.openai import TooManyParts
+from gateway.wire.replay import Replay
 
-UNSTREAMED = "application/json", "text/html"  # some servers do not stream, and bill all the same; a page is none
+_UNSTREAMED = "application/json", "text/html"  # some servers do not stream, and bill all the same; a page is none
 LARGEST_UNSTREAMED = 8_388_608  # bytes of a whole answer to who asked for a stream, which is made of it
-LONGEST_TOKEN = 256  # characters; of the largest vocabularies it has 128, all of them spaces
+_LONGEST_TOKEN = 256  # characters; of the largest vocabularies it has 128, all of them spaces
 _LARGEST_REFUSAL = 1_048_576  # bytes of a provider's own error that are handed on, framing included
 _REQUEST_ID_HEADERS = (
     "x-request-id", "request-id", "mistral-correlation-id", "apim-request-id", "x-ds-trace-id", "x-amzn-requestid",
@@ -32,8 +37,9 @@ _REQUEST_ID_HEADERS = (
 _REQUEST_ID = re.compile(r"[!-~]{1,256}")
 
 
-class HttpProvider:
-    """A provider that is called over HTTP.
+class HttpProvider(ABC):
+    """A provider that is called over HTTP. What differs between APIs is how a request is written and sent, how a whole
+    answer is read and how a stream is.
 
     Args:
         settings: the configured provider.
@@ -58,6 +64,42 @@ class HttpProvider:
 
     def count_tokens(self, request: ModelRequest, model: str, call: Call) -> int | None:
         return None
+
+    def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
+        return self._whole(request, model, self.ask(request, model, call))
+
+    def stream(self, request: ModelRequest, model: str, call: Call) -> Stream:
+        first_by = time.monotonic() + self.timeouts.first_byte
+        reply = self.ask(request, model, call, first_by)
+        if reply.headers.get("content-type", "").startswith(_UNSTREAMED):
+            return Replay(self._whole(request, model, reply, LARGEST_UNSTREAMED))
+        most, its_id = self.most_characters(request, call.cap), self._request_id(reply.headers)
+        stream = self.stream_of(
+            request, model, Arriving(self.name, reply, self.timeouts, most, its_id, self._quotes_a_credential)
+        )
+        stream.open(first_by)
+        return stream
+
+    @abstractmethod
+    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+        """See `gateway.providers.base.Provider`."""
+
+    @abstractmethod
+    def ask(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
+        """Write the request and `send` it."""
+
+    @abstractmethod
+    def read(self, request: ModelRequest, model: str, body: bytes) -> Completion:
+        """What a whole answer says. Raises TooManyParts, or ValueError where it is none."""
+
+    @abstractmethod
+    def stream_of(self, request: ModelRequest, model: str, arriving: Arriving) -> VendorStream:
+        """An answer that arrives in this API's events."""
+
+    def most_characters(self, request: ModelRequest, cap: int | None) -> float:
+        """How many characters an answer has at most that keeps to its cap."""
+        most = request.capped(cap)
+        return math.inf if most is None else most * request.choices * _LONGEST_TOKEN
 
     def send(
         self,
@@ -95,18 +137,23 @@ class HttpProvider:
             raise self._failure(reply, request.dialect if request.dialect in self.dialects else None)
         return reply
 
-    def request_id(self, headers: Mapping[str, str]) -> str | None:
+    def _whole(self, request: ModelRequest, model: str, reply: Reply, most_bytes: int | None = None) -> Completion:
+        body = reply.read(most_bytes)
+        try:
+            found = self.read(request, model, body)
+        except TooManyParts as error:
+            raise too_large(self.name, str(error)) from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise no_answer(self.name, body) from error
+        return replace(found, upstream_request_id=self._request_id(reply.headers))
+
+    def _request_id(self, headers: Mapping[str, str]) -> str | None:
         """The provider's own id of a call, if it may be told."""
         for name in _REQUEST_ID_HEADERS:
             value = headers.get(name, "")
             if _REQUEST_ID.fullmatch(value) and not self._redactor.finds(value):
                 return value
         return None
-
-    def told(self, request: ModelRequest, completion: Completion, reply: Reply) -> Completion:
-        """A whole answer as the client's own dialect has it where the provider speaks that, else as OpenAI's chat."""
-        found = completion if request.dialect in self.dialects else translated(completion)
-        return replace(found, upstream_request_id=self.request_id(reply.headers))
 
     def _failure(self, reply: Reply, dialect: Dialect | None) -> GatewayError:
         try:
@@ -119,13 +166,15 @@ class HttpProvider:
             if error.body and self._quotes_a_credential(error.body):
                 detail = f"status {reply.status}, its text quotes a credential of the gateway's"
                 error = ProviderFailed(f"The provider {self.name!r} answered {reply.status}.", detail=detail)
-        error.upstream_request_id = self.request_id(reply.headers)
+        error.upstream_request_id = self._request_id(reply.headers)
         return error
 
     def _quotes_a_credential(self, body: bytes) -> bool:
-        """Whether the JSON `body` would tell a client one of our credentials, however it is escaped."""
+        """Whether `body`, JSON mostly, would tell a client one of our credentials, however it is escaped."""
         try:
             unescaped = orjson.dumps(orjson.loads(body))
+        except orjson.JSONDecodeError:
+            unescaped = b""
         except orjson.JSONEncodeError:
             return True  # nested deeper than it can be looked into
-        return any(self._redactor.finds(form.decode()) for form in (body, unescaped))
+        return any(self._redactor.finds(form.decode(errors="replace")) for form in (body, unescaped))

@@ -12,7 +12,7 @@ from marshmallow import INCLUDE, Schema, fields, validate
 
 from gateway.errors import InvalidField
 from gateway.model import ModelRequest
-from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, check
+from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, check, understood
 from gateway.schemas.openai import ANSWER, BOTH, COST, LONGEST_NAME, NOTHING, left_out
 from gateway.schemas.openai_messages import MOST_MESSAGES
 from gateway.schemas.shapes import Object, Objects, Shape, Strings, TypedObject, missing, need, wrong_type
@@ -169,12 +169,13 @@ def read_count(document: dict[str, Any], body: bytes, headers: Mapping[str, str]
 def _read(schema: Schema, document: dict[str, Any], body: bytes, headers: Mapping[str, str]) -> ModelRequest:
     unknown = check(schema, document)
     refuse_steering(unknown)
-    rest = {apart("anthropic", name): value for name, value in document.items() if name not in _READ}
+    rest = {name: document[name] for name in document.keys() - _READ - set(unknown)}
+    rest |= {apart("anthropic", name): document[name] for name in unknown if name not in _READ}
     return ModelRequest(
         operation="chat",
         model=document.get("model"),
-        asked={**anthropic_requests.to_chat(document), **rest},
-        user_id=_user(document.get("metadata") or {}),
+        asked={**understood(lambda: anthropic_requests.to_chat(document), "messages"), **rest},
+        user_id=_user(document.get("metadata")),
         body=body,
         dialect="anthropic",
         headers=headers,
@@ -183,8 +184,8 @@ def _read(schema: Schema, document: dict[str, Any], body: bytes, headers: Mappin
     )
 
 
-def _user(metadata: Mapping[str, Any]) -> str | None:
-    user = metadata.get("user_id")
+def _user(metadata: Any) -> str | None:
+    user = metadata.get("user_id") if isinstance(metadata, dict) else None
     if user is None:
         return None
     if type(user) is not str or len(user) > LONGEST_NAME:

@@ -8,8 +8,8 @@ import orjson
 
 from gateway.errors import GatewayError, ProviderRefused
 from gateway.model import Answer
-from gateway.schemas.named_events import NamedEventWriter, event
-from gateway.wire import anthropic_answers
+from gateway.schemas.named_events import NamedEventWriter
+from gateway.wire import anthropic_answers, sse
 from gateway.wire.anthropic_events import FromChat
 
 _TYPES = {  # https://platform.claude.com/docs/en/api/errors
@@ -24,7 +24,7 @@ def write(answer: Answer) -> bytes:
     completion = answer.completion
     if completion.dialect == "anthropic":
         return completion.body
-    return orjson.dumps(anthropic_answers.from_chat(orjson.loads(completion.body)))
+    return orjson.dumps(anthropic_answers.from_chat(orjson.loads(completion.body), answer.usage))
 
 
 class StreamWriter(NamedEventWriter):
@@ -34,7 +34,7 @@ class StreamWriter(NamedEventWriter):
         super().__init__("anthropic", FromChat)
 
     def error(self, error: GatewayError) -> bytes:
-        return event(describe(error, None))
+        return sse.named_event(describe(error, None))
 
 
 def describe(error: GatewayError, request_id: str | None) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 from gateway.errors import InvalidField
 from gateway.wording import plain
+
+T = TypeVar("T")
 
 LARGEST_CAP = 2**31 - 1  # tokens of an answer
 
@@ -102,6 +104,15 @@ def check(schema: Schema, document: Mapping[str, Any]) -> tuple[str, ...]:
         if field.required and name not in document:
             raise _at_fault(name, field, str(field.error_messages["required"]))
     return tuple(unknown)
+
+
+def understood(read: Callable[[], T], name: str) -> T:
+    """What `read` makes of a request. Raises InvalidField where a part of it, below the field `name` or beside it, has
+    no form that any vendor documents."""
+    try:
+        return read()
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidField(f"{name!r}, or what stands beside it, cannot be understood.", param=name) from error
 
 
 def _at_fault(name: str, field: fields.Field[Any], message: str) -> InvalidField:

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 import orjson
 
-from gateway.errors import GatewayError
-from gateway.model import Answer, Dialect
+from gateway.errors import AnswerTooLarge, GatewayError
+from gateway.model import Answer, Dialect, Usage
 from gateway.wire import sse
 
+_MOST_READ = 67_108_864  # bytes of chunks: a response's last event says all of them once more
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 
 
@@ -21,7 +22,7 @@ class Maker(Protocol):
 
     def events(self, chunk: Mapping[str, Any]) -> Iterator[dict[str, Any]]: ...
 
-    def end(self) -> Iterator[dict[str, Any]]: ...
+    def end(self, usage: Usage) -> Iterator[dict[str, Any]]: ...
 
 
 class NamedEventWriter(ABC):
@@ -39,28 +40,29 @@ class NamedEventWriter(ABC):
         self._dialect = dialect
         self._maker = maker
         self._made: Maker | None = None
+        self._read = 0  # bytes
         self.told = 0
 
     def events(self, block: bytes, dialect: Dialect) -> bytes:
         if dialect == self._dialect:
             self.told += block.count(b"\n\n")
             return block
+        self._read += len(block)
+        if self._read > _MOST_READ:
+            raise AnswerTooLarge("The answer is larger than this gateway translates.")
         made = self._made = self._made or self._maker()
         events = [made_of for payload in sse.payloads(block) for made_of in _made_of(payload, made)]
         self.told += len(events)
-        return b"".join(map(event, events))
+        return b"".join(map(sse.named_event, events))
 
     def end(self, answer: Answer) -> bytes:
-        return b"".join(map(event, self._made.end())) if self._made else b""  # a vendor's own stream ends itself
+        if self._made is None:
+            return b""  # a vendor's own stream ends itself
+        return b"".join(map(sse.named_event, self._made.end(answer.usage)))
 
     @abstractmethod
     def error(self, error: GatewayError) -> bytes:
         """The end of an answer that broke off."""
-
-
-def event(said: Mapping[str, Any]) -> bytes:
-    """One event, under the name of its type."""
-    return b"event: %b\ndata: %b\n\n" % (str(said["type"]).encode(), orjson.dumps(said))
 
 
 def _made_of(payload: bytes, made: Maker) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from marshmallow import INCLUDE, fields, validate
 
 from gateway.errors import InvalidField
 from gateway.model import ModelRequest
-from gateway.schemas.fields import LARGEST_CAP, StrictBoolean, StrictInteger, StrictNumber, check
+from gateway.schemas.fields import LARGEST_CAP, StrictBoolean, StrictInteger, StrictNumber, check, understood
 from gateway.schemas.openai import ANSWER, BOTH, COST, LONGEST_NAME, NOTHING, RequestSchema
 from gateway.schemas.responses_items import Items, ReasoningForm, TextForm, ToolChoice, Tools
 from gateway.schemas.shapes import Object, Objects, StreamOptions, StringOrObject, Strings, missing
@@ -20,7 +20,7 @@ from gateway.wire import responses_requests
 from gateway.wire.fields import apart
 
 _IN_PLACE_OF_INPUT = ("prompt", "previous_response_id", "conversation")
-_HINTS = ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention")
+_HINTS = ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier")
 
 
 class ResponsesSchema(RequestSchema):
@@ -79,7 +79,7 @@ def read_responses(document: dict[str, Any], body: bytes) -> ModelRequest:
         operation="chat",
         conversation=document.get("prompt_cache_key") or _conversation(document.get("conversation")),
         model=document.get("model"),
-        asked={**responses_requests.to_chat(document), **beside},
+        asked={**understood(lambda: responses_requests.to_chat(document), "input"), **beside},
         user_id=document.get("user") or document.get("safety_identifier") or None,
         body=body,
         dialect="responses",

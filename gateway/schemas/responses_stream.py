@@ -9,8 +9,8 @@ import orjson
 from gateway.concurrency import in_turn
 from gateway.errors import GatewayError, ProviderRefused
 from gateway.model import Answer, ModelRequest
-from gateway.schemas.named_events import NamedEventWriter, event
-from gateway.wire import responses_answers
+from gateway.schemas.named_events import NamedEventWriter
+from gateway.wire import responses_answers, sse
 from gateway.wire.dialects import as_chat
 from gateway.wire.responses_events import FromChat
 
@@ -21,7 +21,7 @@ def write(answer: Answer, request: ModelRequest) -> bytes:
     if completion.dialect == "responses":
         return completion.body
     chat = as_chat(orjson.loads(completion.body), completion.dialect)
-    return orjson.dumps(responses_answers.from_chat(chat, _document(request)))
+    return orjson.dumps(responses_answers.from_chat(chat, _document(request), answer.usage))
 
 
 class StreamWriter(NamedEventWriter):
@@ -35,7 +35,7 @@ class StreamWriter(NamedEventWriter):
         super().__init__("responses", lambda: FromChat(_document(request)))
 
     def error(self, error: GatewayError) -> bytes:
-        return event({"type": "error", "sequence_number": self.told, **_described(error)})
+        return sse.named_event({"type": "error", "sequence_number": self.told, **_described(error)})
 
 
 def _document(request: ModelRequest) -> dict[str, Any]:

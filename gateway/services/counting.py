@@ -56,7 +56,7 @@ class Counting:
             return None
         failure: GatewayError | None = None
         try:
-            request, _ = fitted(exchange.request, provider, refuse_hints=False, lenient=True)
+            request, _ = fitted(exchange.request, provider, target.model, refuse_hints=False, lenient=True)
             call = Call(new_id(), 1, exchange.deadline, exchange.client, key=place.key)
             return provider.count_tokens(request, target.model, call)
         except (ProviderRefused, InvalidField):

@@ -117,7 +117,7 @@ class Relay:
             answer = self._settle(opened, None)
         except GatewayError as error:
             self._fail(error)
-            yield self._writer.error(error)
+            yield error.last_event or self._writer.error(error)
         except Exception as crash:
             log.error("unhandled exception", exc_info=crash, extra={"request_id": self._record.request_id})
             self._settled = self._settled or opened is None

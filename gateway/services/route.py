@@ -120,7 +120,9 @@ class Route:
         like it or, of one that stands in for others, why these have failed, which says more."""
         refuse_hints, lenient = self._model.on_unsupported == "refuse", self._made > 1
         try:
-            request, self._exchange.record.dropped = fitted(self._exchange.request, provider, refuse_hints, lenient)
+            request, self._exchange.record.dropped = fitted(
+                self._exchange.request, provider, step.candidate.target.model, refuse_hints, lenient
+            )
         except InvalidField as error:
             self._routing.targets.leave(step.place, None, sent=False)
             raise (self._failure or error) from None

@@ -6,12 +6,14 @@ DeepSeek and vLLM have it, and, with the signatures without which Anthropic take
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import orjson
 
-from gateway.model import Usage
+from gateway.model import Usage, new_id
+from gateway.wire.openai import chat_usage
 from gateway.wire.signatures import sealed
 
 STOPS = {  # Anthropic's reasons -> OpenAI's
@@ -25,14 +27,37 @@ STOPS = {  # Anthropic's reasons -> OpenAI's
 }
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use",
             "content_filter": "refusal"}  # fmt: skip
+_DEEP = 200  # objects and arrays in each other, of which not many more can be written
 _MOST_TOKENS = 1_000_000_000  # more in one call is not credible
 
 
 def read_usage(reported: Any) -> Usage | None:
     """Make Anthropic's `usage` ours, or None where it is missing or not credible. Its `input_tokens` leave out what was
-    read from the cache or written to it."""
+    read from the cache or written to it, and all of it what shortening the conversation took
+    (https://platform.claude.com/docs/en/build-with-claude/compaction)."""
     if not isinstance(reported, Mapping):
         return None
+    iterations = reported.get("iterations")
+    beside = [one for one in iterations if _is_compaction(one)] if isinstance(iterations, list) else []
+    parts = [_read(part) for part in (reported, *beside)]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return Usage(
+        prompt_tokens=sum(part.prompt_tokens for part in known),
+        completion_tokens=sum(part.completion_tokens for part in known),
+        cached_tokens=sum(part.cached_tokens for part in known),
+        cache_write_tokens=sum(part.cache_write_tokens for part in known),
+        reasoning_tokens=sum(part.reasoning_tokens for part in known),
+        written_for_1h=sum(part.written_for_1h for part in known),
+    )
+
+
+def _is_compaction(iteration: Any) -> bool:
+    return isinstance(iteration, Mapping) and iteration.get("type") == "compaction"
+
+
+def _read(reported: Mapping[str, Any]) -> Usage | None:
     fresh, output = _count(reported, "input_tokens"), _count(reported, "output_tokens")
     read = _count(reported, "cache_read_input_tokens", 0)
     written = _count(reported, "cache_creation_input_tokens", 0)
@@ -73,13 +98,14 @@ def to_chat(message: Mapping[str, Any], created: int) -> dict[str, Any]:
     try:
         choice = {"index": 0, "message": _spoken(message["content"]), "logprobs": None}
         choice["finish_reason"] = STOPS.get(message["stop_reason"], "stop")
+        usage = read_usage(message.get("usage"))
         return {
             "id": message["id"],
             "object": "chat.completion",
             "created": created,
             "model": message["model"],
             "choices": [choice],
-            "usage": chat_usage(message["usage"]),
+            **({"usage": chat_usage(usage)} if usage else {}),
         }
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError("a message that cannot be read") from error
@@ -104,81 +130,151 @@ def _spoken(blocks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return message
 
 
-def chat_usage(reported: Mapping[str, Any]) -> dict[str, Any]:
-    """Anthropic's `usage` as OpenAI's."""
-    usage = read_usage(reported) or Usage(0, 0)
+def from_chat(answer: Mapping[str, Any], usage: Usage) -> dict[str, Any]:
+    """The first choice of a chat completion as a message: as much of it as can be read, since it has been paid for.
+
+    Args:
+        answer: a chat completion in which `read_choices` has found a choice.
+        usage: what it took.
+    """
+    choice = answer["choices"][0]
+    message = choice["message"]
+    content = list(_blocks(message))
+    called = any(block["type"] == "tool_use" for block in content)
     return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cached_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
-        },
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        **head(answer),
+        "content": content,
+        "stop_reason": stop_reason(choice.get("finish_reason"), bool(message.get("refusal")), called),
+        "stop_sequence": None,
+        "usage": message_usage(usage),
     }
 
 
-def from_chat(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The first choice of a chat completion as a message. Raises ValueError where it cannot be read."""
-    try:
-        choice = answer["choices"][0]
-        return {
-            "id": answer.get("id") or "msg",
-            "type": "message",
-            "role": "assistant",
-            "model": answer.get("model") or "",
-            "content": list(_blocks(choice["message"])),
-            "stop_reason": stop_reason(choice.get("finish_reason"), bool(choice["message"].get("refusal"))),
-            "stop_sequence": None,
-            "usage": message_usage(answer.get("usage")),
-        }
-    except (TypeError, AttributeError, LookupError) as error:
-        raise ValueError("a choice that cannot be read") from error
+def head(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message begins with, of a chat completion or a chunk of one."""
+    return {
+        "id": str(answer.get("id") or "msg"),
+        "type": "message",
+        "role": "assistant",
+        "model": str(answer.get("model") or ""),
+    }
 
 
-def _blocks(message: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    thoughts = message.get("thinking_blocks")
-    if thoughts is None and (text := message.get("reasoning_content") or message.get("reasoning")):
+def _blocks(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    thoughts = thinking_blocks(message)
+    if not thoughts and (text := reasoning(message)):
         thoughts = [{"type": "thinking", "thinking": text, "signature": ""}]
-    yield from thoughts or ()
-    for name in ("content", "refusal"):
-        if text := message.get(name):
-            yield {"type": "text", "text": text if isinstance(text, str) else "".join(part["text"] for part in text)}
-    for call in message.get("tool_calls") or ():
-        function = call["function"]
+    yield from thoughts
+    for kind, pieces in groupby(said(message), lambda piece: piece[0]):
+        text = "".join(piece for _, piece in pieces)
+        yield {"type": kind, kind: text, **({"signature": ""} if kind == "thinking" else {})}
+    for call in calls(message):
         if thought := sealed(call):
             yield {"type": "redacted_thinking", "data": thought}
-        given = _input(function.get("arguments") or "{}")
-        yield {"type": "tool_use", "id": call["id"], "name": function["name"], "input": given}
+        name, arguments = called(call)
+        its_id = call.get("id") or f"call_{new_id()}"
+        yield {"type": "tool_use", "id": str(its_id), "name": name, "input": _input(arguments)}
+
+
+def thinking_blocks(spoken: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of a chat's message or delta."""
+    return [
+        {"type": "thinking", "thinking": _text(block.get("thinking")), "signature": _text(block.get("signature"))}
+        if block["type"] == "thinking"
+        else {"type": "redacted_thinking", "data": _text(block.get("data"))}
+        for block in objects(spoken.get("thinking_blocks"))
+        if block.get("type") in ("thinking", "redacted_thinking")
+    ]
+
+
+def reasoning(spoken: Mapping[str, Any]) -> str:
+    """The thoughts of a chat's message or delta; vendors have two names for them."""
+    return _text(spoken.get("reasoning_content")) or _text(spoken.get("reasoning"))
+
+
+def said(spoken: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a chat's message or delta says, refusals too, in pieces: each a `text` or a `thinking`, and not empty.
+
+    Mistral's models answer in parts where they think: https://docs.mistral.ai/capabilities/reasoning.
+    """
+    content = spoken.get("content")
+    if content and isinstance(content, str):
+        yield "text", content
+    for part in objects(content):
+        thought = part.get("thinking")
+        if isinstance(thought, list):
+            thought = "".join(_text(inner.get("text")) for inner in objects(thought))
+        for kind, text in (("thinking", thought), ("text", part.get("text")), ("text", part.get("refusal"))):
+            if text and isinstance(text, str):
+                yield kind, text
+    if refusal := _text(spoken.get("refusal")):
+        yield "text", refusal
+
+
+def calls(spoken: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """The calls of a chat's message or delta."""
+    return objects(spoken.get("tool_calls"))
+
+
+def called(call: Mapping[str, Any]) -> tuple[str, str]:
+    """The name of a chat's call, and its arguments as JSON, as far as they are there."""
+    function = call.get("function")
+    if not isinstance(function, Mapping):
+        return "", ""
+    arguments = function.get("arguments")
+    if isinstance(arguments, Mapping):
+        arguments = orjson.dumps(arguments).decode()
+    return _text(function.get("name")), _text(arguments)
+
+
+def objects(values: Any) -> list[Mapping[str, Any]]:
+    """Those of a list; none where it is no list."""
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _input(arguments: str) -> dict[str, Any]:
-    """What a tool is called with. A call that was cut off, or is no JSON object, is told as it came."""
+    """What a tool is called with. A call that was cut off, is no JSON object, or is nested deeper than can be written,
+    is told as it came."""
     try:
-        given = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
+        given = orjson.loads(arguments or "{}")
+        if arguments.count("{") + arguments.count("[") > _DEEP:
+            orjson.dumps([[[[given]]]])  # as deep as it will stand in a message
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         given = None
     return given if isinstance(given, dict) else {"arguments": arguments}
 
 
-def stop_reason(reason: str | None, refused: bool) -> str | None:
-    """OpenAI's `finish_reason`, and whether there is a refusal, in Anthropic's word."""
-    if refused and reason == "stop":
-        return "refusal"
-    return _REASONS.get(reason, "end_turn") if reason else None
+def stop_reason(reason: Any, refused: bool, called: bool) -> str:
+    """OpenAI's `finish_reason` in Anthropic's word.
+
+    Args:
+        refused: there is a refusal, of which OpenAI has no reason of its own.
+        called: there are calls, of which it has one only where the model was free to make them.
+    """
+    found = _REASONS.get(reason, "end_turn") if isinstance(reason, str) else "end_turn"
+    if found != "end_turn":
+        return found
+    return "refusal" if refused else "tool_use" if called else found
 
 
-def message_usage(reported: Any) -> dict[str, Any]:
-    """OpenAI's `usage` as Anthropic's."""
-    told = reported if isinstance(reported, Mapping) else {}
-    details = told.get("prompt_tokens_details") or {}
-    read, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
-    reasoning = (told.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    return {
-        "input_tokens": max(0, (told.get("prompt_tokens") or 0) - read - written),
+def message_usage(usage: Usage) -> dict[str, Any]:
+    """Our usage as Anthropic's."""
+    read, written, for_1h = usage.cached_tokens, usage.cache_write_tokens, usage.written_for_1h
+    told: dict[str, Any] = {
+        "input_tokens": usage.prompt_tokens - read - written,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
-        "output_tokens": told.get("completion_tokens") or 0,
-        **({"output_tokens_details": {"thinking_tokens": reasoning}} if reasoning else {}),
+        "output_tokens": usage.completion_tokens,
     }
+    if for_1h:
+        told["cache_creation"] = {
+            "ephemeral_5m_input_tokens": written - for_1h,
+            "ephemeral_1h_input_tokens": for_1h,
+        }
+    if usage.reasoning_tokens:
+        told["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    return told

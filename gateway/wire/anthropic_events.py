@@ -1,17 +1,36 @@
 """Anthropic's streams and OpenAI's, each made of the other, an event at a time.
 
-Events: https://platform.claude.com/docs/en/build-with-claude/streaming.
+Events: https://platform.claude.com/docs/en/build-with-claude/streaming. In chunks, a thought comes piece by piece as
+`reasoning_content`, and once more, with the signature that ends it, as an entry of `thinking_blocks`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.wire.anthropic_answers import STOPS, chat_usage, message_usage, stop_reason
+import orjson
+
+from gateway.model import Usage, new_id
+from gateway.wire.anthropic_answers import (
+    STOPS,
+    called,
+    calls,
+    head,
+    message_usage,
+    objects,
+    read_usage,
+    reasoning,
+    said,
+    stop_reason,
+    thinking_blocks,
+)
+from gateway.wire.openai import chat_usage
 from gateway.wire.signatures import sealed
 
 Event = dict[str, Any]
+_LONGEST_ID = 256  # characters; it stands in every chunk
 
 
 class ToChat:
@@ -25,55 +44,67 @@ class ToChat:
         self._head: Event = {"id": "", "object": "chat.completion.chunk", "created": created, "model": ""}
         self._usage: dict[str, Any] = {}
         self._calls = -1  # the number of the latest tool call
-        self._without_input = False  # it has been called with nothing so far
+        self._input: str | None = None  # of the open call, where its block began with it and no piece has come
+        self._thought: list[str] = []  # of the open block
+        self._signature = ""
 
     def chunks(self, event: Mapping[str, Any]) -> Iterator[Event]:
         """What an event says. Raises LookupError, TypeError, AttributeError where it cannot be read."""
         kind = event["type"]
         if kind == "message_start":
             message = event["message"]
-            self._head |= {"id": message["id"], "model": message["model"]}
+            self._head |= {"id": str(message["id"])[:_LONGEST_ID], "model": str(message["model"])[:_LONGEST_ID]}
             self._usage = dict(message.get("usage") or {})
             yield self._delta({"role": "assistant", "content": ""})
         elif kind == "content_block_start":
             yield from self._begin(event["content_block"])
         elif kind == "content_block_delta":
             yield from self._more(event["delta"])
-        elif kind == "content_block_stop" and self._without_input:
-            yield self._called_with("{}")
+        elif kind == "content_block_stop":
+            yield from self._end()
         elif kind == "message_delta":
             self._usage |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
             if reason := event["delta"].get("stop_reason"):
                 yield self._delta({}, STOPS.get(reason, "stop"))
-        elif kind == "message_stop":
-            yield {**self._head, "choices": [], "usage": chat_usage(self._usage)}
+        elif kind == "message_stop" and (usage := read_usage(self._usage)):
+            yield {**self._head, "choices": [], "usage": chat_usage(usage)}
 
     def _begin(self, block: Mapping[str, Any]) -> Iterator[Event]:
+        self._thought, self._signature = [], block.get("signature") or ""
         if block["type"] == "tool_use":
             self._calls += 1
-            self._without_input = True
+            self._input = orjson.dumps(block.get("input") or {}).decode()
             function = {"name": block["name"], "arguments": ""}
             yield self._delta(
                 {"tool_calls": [{"index": self._calls, "id": block["id"], "type": "function", "function": function}]}
             )
         elif block["type"] == "redacted_thinking":
             yield self._delta({"thinking_blocks": [dict(block)]})
-        elif block["type"] == "text" and block.get("text"):
-            yield self._delta({"content": block["text"]})
+        elif block["type"] in ("text", "thinking") and (text := block.get(block["type"])):
+            yield from self._more({"type": f"{block['type']}_delta", block["type"]: text})
 
     def _more(self, delta: Mapping[str, Any]) -> Iterator[Event]:
         kind = delta["type"]
         if kind == "text_delta":
             yield self._delta({"content": delta["text"]})
         elif kind == "thinking_delta":
+            self._thought.append(delta["thinking"])
             yield self._delta({"reasoning_content": delta["thinking"]})
         elif kind == "signature_delta":
-            yield self._delta({"reasoning_signature": delta["signature"]})
+            self._signature = delta["signature"]
         elif kind == "input_json_delta" and delta["partial_json"]:
             yield self._called_with(delta["partial_json"])
 
+    def _end(self) -> Iterator[Event]:
+        if self._input is not None:
+            yield self._called_with(self._input)
+        if self._signature:
+            block = {"type": "thinking", "thinking": "".join(self._thought), "signature": self._signature}
+            self._signature = ""
+            yield self._delta({"thinking_blocks": [block]})
+
     def _called_with(self, piece: str) -> Event:
-        self._without_input = False
+        self._input = None
         return self._delta({"tool_calls": [{"index": self._calls, "function": {"arguments": piece}}]})
 
     def _delta(self, delta: Event, reason: str | None = None) -> Event:
@@ -81,108 +112,179 @@ class ToChat:
 
 
 class FromChat:
-    """Makes events of the chunks of a stream's first choice."""
+    """Makes events of the chunks of a stream's first choice, as much as can be read of them.
+
+    Anthropic's blocks come one after the other, and the pieces of a chat's calls may come by turns: what belongs to
+    another block than the one that is being told waits until that is whole.
+    """
 
     def __init__(self) -> None:
-        self._block: tuple[str, Any] | None = None  # the kind of the open block, and whose it is
-        self._index = -1
         self._begun = False
-        self._reason: str | None = None
+        self._index = -1
+        self._blocks: deque[_Block] = deque()  # that are not whole yet or wait; the first is being told
+        self._calls: dict[tuple[int | None, str], _Block] = {}  # by index and id, the latest of each index by "" too
+        self._reason: Any = None
         self._refused = False
-        self._usage: Any = None
 
     def events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         """What a chunk says."""
         if not self._begun:
-            self._begun = True
             yield self._start(chunk)
-        self._usage = chunk.get("usage") or self._usage
-        for choice in chunk.get("choices") or ():
-            if choice.get("index", 0) == 0:
-                yield from self._said(choice.get("delta") or {})
+        for choice in objects(chunk.get("choices")):
+            if not choice.get("index"):
+                self._hear(delta if isinstance(delta := choice.get("delta"), Mapping) else {})
                 self._reason = choice.get("finish_reason") or self._reason
+        yield from self._told()
 
-    def end(self) -> Iterator[Event]:
-        """The end of a whole answer."""
+    def end(self, usage: Usage) -> Iterator[Event]:
+        """The end of a whole answer, which took `usage`."""
         if not self._begun:
             yield self._start({})
-        yield from self._close()
-        usage = message_usage(self._usage)
-        delta = {"stop_reason": stop_reason(self._reason, self._refused) or "end_turn", "stop_sequence": None}
-        yield {"type": "message_delta", "delta": delta, "usage": usage}
+        yield from self._told(all_there=True)
+        reason = stop_reason(self._reason, self._refused, bool(self._calls))
+        delta = {"stop_reason": reason, "stop_sequence": None}
+        yield {"type": "message_delta", "delta": delta, "usage": message_usage(usage)}
         yield {"type": "message_stop"}
 
     def _start(self, chunk: Mapping[str, Any]) -> Event:
-        message: Event = {
-            "id": chunk.get("id") or "msg",
-            "type": "message",
-            "role": "assistant",
-            "model": chunk.get("model") or "",
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": message_usage(chunk.get("usage")),
-        }
-        return {"type": "message_start", "message": message}
+        self._begun = True
+        message = {**head(chunk), "content": [], "stop_reason": None, "stop_sequence": None}
+        return {"type": "message_start", "message": {**message, "usage": message_usage(Usage(0, 0))}}
 
-    def _said(self, delta: Mapping[str, Any]) -> Iterator[Event]:
-        blocks = delta.get("thinking_blocks") or ()
-        if not any(block["type"] == "thinking" for block in blocks):  # whose text stands beside them once more
-            thought = delta.get("reasoning_content") or delta.get("reasoning")
-            yield from self._thought(thought, delta.get("reasoning_signature"))
-        for block in blocks:
-            if block["type"] == "thinking":
-                yield from self._thought(block["thinking"], block.get("signature"))
-            else:
-                yield from self._open(block["type"], block, dict(block))
+    def _hear(self, delta: Mapping[str, Any]) -> None:
+        self._think(delta)
+        for kind, text in said(delta):
+            self._add(kind, text)
         self._refused |= bool(delta.get("refusal"))
-        for text in (delta.get("content"), delta.get("refusal")):
-            if text:
-                yield from self._open("text", None, {"type": "text", "text": ""})
-                yield self._delta({"type": "text_delta", "text": text})
-        for call in delta.get("tool_calls") or ():
-            yield from self._call(call)
+        for call in calls(delta):
+            self._call(call)
 
-    def _thought(self, text: str | None, signature: str | None) -> Iterator[Event]:
-        """A piece of a thought; its signature is the last one."""
-        if text or signature:
-            yield from self._open("thinking", None, {"type": "thinking", "thinking": "", "signature": ""})
+    def _think(self, delta: Mapping[str, Any]) -> None:
+        """A piece of a thought, or whole ones, whose texts may have been told, or stand beside them once more."""
+        blocks, text = thinking_blocks(delta), reasoning(delta)
+        are_apart = not text or any(block.get("signature") for block in blocks)
+        if not are_apart:
+            self._add("thinking", text)
+        for block in blocks:
+            if block["type"] == "redacted_thinking":
+                self._blocks.append(_Block(block, is_ended=True))
+            elif block["signature"]:
+                self._sign(block["thinking"], block["signature"])
+            elif are_apart:
+                self._add("thinking", block["thinking"])
+
+    def _sign(self, text: str, signature: str) -> None:
+        """The end of a thought: of the one that is being told, where it begins like that or says nothing of its own."""
+        block = self._latest("thinking")
+        so_far = block.text
+        if text and not text.startswith(so_far):
+            block.is_ended = True
+            block, so_far = self._latest("thinking"), ""
+        if rest := text[len(so_far) :]:
+            block.add("thinking_delta", "thinking", rest)
+        block.add("signature_delta", "signature", signature)
+        block.is_ended = True
+
+    def _add(self, kind: str, text: str) -> None:
         if text:
-            yield self._delta({"type": "thinking_delta", "thinking": text})
-        if signature:
-            yield self._delta({"type": "signature_delta", "signature": signature})
-            yield from self._close()
+            self._latest(kind).add(f"{kind}_delta", kind, text)
 
-    def _call(self, call: Mapping[str, Any]) -> Iterator[Event]:
-        """A piece of a call, or a whole one: some vendors give several of them the same index, each with its id."""
-        function = call.get("function") or {}
-        index, its_id = self._block[1] if self._block and self._block[0] == "tool_use" else (None, "")
-        if index != call.get("index", 0) or (call.get("id") or its_id) != its_id:
+    def _latest(self, kind: str) -> _Block:
+        """The latest block where it is of this kind and goes on, else a new one."""
+        if not self._blocks or self._blocks[-1].start["type"] != kind or self._blocks[-1].is_ended:
+            start = {"type": kind, kind: "", **({"signature": ""} if kind == "thinking" else {})}
+            self._blocks.append(_Block(start))
+        return self._blocks[-1]
+
+    def _call(self, call: Mapping[str, Any]) -> None:
+        """A piece of a call, or a whole one: some vendors give several of them the same index, each with its id, some
+        give no ids, and some neither."""
+        index = at if type(at := call.get("index")) is int else None
+        its_id = str(call.get("id") or "")
+        name, arguments = called(call)
+        block = self._known_call(index, its_id, name, arguments)
+        if block is None:
             if thought := sealed(call):
-                yield from self._open("redacted_thinking", thought, {"type": "redacted_thinking", "data": thought})
-            block: Event = {
-                "type": "tool_use",
-                "id": call.get("id") or "",
-                "name": function.get("name") or "",
-                "input": {},
-            }
-            yield from self._open("tool_use", (call.get("index", 0), block["id"]), block)
-        if function.get("arguments"):
-            yield self._delta({"type": "input_json_delta", "partial_json": function["arguments"]})
+                self._blocks.append(_Block({"type": "redacted_thinking", "data": thought}, is_ended=True))
+            start = {"type": "tool_use", "id": its_id or f"call_{new_id()}", "name": "", "input": {}}
+            block = _Block(start, is_named_by_us=not its_id)
+            self._blocks.append(block)
+        self._calls[index, its_id] = self._calls[index, ""] = block
+        block.start["name"] = block.start["name"] or name
+        if arguments:
+            block.add("input_json_delta", "partial_json", arguments)
 
-    def _open(self, kind: str, whose: Any, block: Event) -> Iterator[Event]:
-        """Begin a block, unless it is the one that is open."""
-        if self._block == (kind, whose):
-            return
-        yield from self._close()
-        self._index += 1
-        self._block = kind, whose
-        yield {"type": "content_block_start", "index": self._index, "content_block": block}
+    def _known_call(self, index: int | None, its_id: str, name: str, arguments: str) -> _Block | None:
+        """The call that a piece is of; None for a new one."""
+        latest = self._calls.get((index, ""))
+        if its_id:
+            same = index is not None and latest is not None and latest.is_named_by_us
+            return self._calls.get((index, its_id), latest if same else None)
+        is_another = latest and name and (index is None or (arguments and latest.is_whole()))
+        return None if is_another else latest
 
-    def _close(self) -> Iterator[Event]:
-        if self._block:
-            self._block = None
+    def _told(self, all_there: bool = False) -> Iterator[Event]:
+        """What there is to tell of the first block, and of the next ones where it is whole."""
+        while self._blocks:
+            block = self._blocks[0]
+            if not block.is_begun:
+                if not (block.start.get("name", True) or all_there):
+                    return
+                self._index += 1
+                block.is_begun = True
+                yield {"type": "content_block_start", "index": self._index, "content_block": block.start}
+            for delta in block.untold:
+                yield {"type": "content_block_delta", "index": self._index, "delta": delta}
+            block.untold.clear()
+            if not (all_there or block.is_ended or (len(self._blocks) > 1 and block.is_whole())):
+                return
             yield {"type": "content_block_stop", "index": self._index}
+            self._blocks.popleft()
 
-    def _delta(self, delta: Event) -> Event:
-        return {"type": "content_block_delta", "index": self._index, "delta": delta}
+
+class _Block:
+    """A block of content, as far as it is there.
+
+    Args:
+        start: what it begins with.
+        is_ended: nothing comes after that.
+        is_named_by_us: it is a call to which the vendor has given no id.
+
+    Attributes:
+        is_begun: the client has been told of it.
+        untold: deltas that it has not been told.
+    """
+
+    def __init__(self, start: Event, is_ended: bool = False, is_named_by_us: bool = False) -> None:
+        self.start = start
+        self.is_ended = is_ended
+        self.is_named_by_us = is_named_by_us
+        self.is_begun = False
+        self.untold: list[Event] = []
+        self._pieces: list[str] = []
+        self._size = 0  # characters of them
+        self._looked_at = 0  # what it was when they were no whole JSON; only twice that is looked at again
+
+    @property
+    def text(self) -> str:
+        """Of all its deltas; not of a text, which nobody asks for."""
+        return "".join(self._pieces)
+
+    def add(self, kind: str, name: str, piece: str) -> None:
+        self.untold.append({"type": kind, name: piece})
+        if kind != "text_delta":
+            self._pieces.append(piece)
+            self._size += len(piece)
+
+    def is_whole(self) -> bool:
+        """Whether nothing more is to come where another block follows: of a call, once its input can be read."""
+        if self.start["type"] != "tool_use":
+            return True
+        if self._size <= 2 * self._looked_at:
+            return False
+        try:
+            orjson.loads(self.text)
+        except orjson.JSONDecodeError:
+            self._looked_at = self._size
+            return False
+        return True

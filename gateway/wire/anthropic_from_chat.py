@@ -7,20 +7,22 @@ Shapes: https://platform.openai.com/docs/api-reference/chat and https://platform
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
-from gateway.wire.anthropic_requests import CHOICES, DATA_URL, marks
+from gateway.wire.anthropic_requests import CHOICES, DATA_URL, PLAIN_TEXT, marks
 from gateway.wire.fields import Untranslatable
 
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24_576, "xhigh": 32_768}  # tokens of thinking
 _EFFORTS = {"minimal": "low"}  # what Anthropic has no word for
 _ADAPTIVE = re.compile(r"claude-(?:(?:opus|sonnet|haiku|fable|mythos)-(?:4-[6-9]|[5-9]|\d\d))")  # no budgets any more
+_ENCODED_TEXT = f"{DATA_URL}text/plain;base64,"
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 _LEAST_TOP_P = 0.95
-LEAST_BUDGET = 1024  # tokens; Anthropic takes no less, and `max_tokens` has to be more
+_LEAST_BUDGET = 1024  # tokens; Anthropic takes no less, and `max_tokens` has to be more
 
 
 def from_chat(asked: Mapping[str, Any], model: str, most: int) -> dict[str, Any]:
@@ -50,8 +52,8 @@ def from_chat(asked: Mapping[str, Any], model: str, most: int) -> dict[str, Any]
     if choice := _choice_from_chat(asked):
         document["tool_choice"] = choice
     wanted = asked.get("response_format") or {}
-    if wanted.get("type") == "json_object":
-        raise Untranslatable("response_format", "the type 'json_object' without a schema")
+    if wanted.get("type") not in (None, "text", "json_schema"):
+        raise Untranslatable("response_format", f"the type {str(wanted['type'])[:64]!r}, which has no schema")
     if wanted.get("type") == "json_schema":
         document["output_config"] = {"format": {"type": "json_schema", "schema": wanted["json_schema"]["schema"]}}
     return document | _thinking(asked, model, document)
@@ -79,7 +81,8 @@ def _messages(messages: Iterable[Mapping[str, Any]]) -> tuple[Any, list[dict[str
         if not blocks and side == "assistant":
             continue  # it said nothing, which Anthropic takes for a mistake
         if turns and turns[-1]["role"] == side:
-            turns[-1]["content"] = [*_as_blocks(turns[-1]["content"]), *_as_blocks(blocks)]
+            turns[-1]["content"] = _as_blocks(turns[-1]["content"])
+            turns[-1]["content"] += _as_blocks(blocks)
         else:
             turns.append({"role": side, "content": blocks})
     if len(system) == len(alone) == 1:
@@ -93,21 +96,13 @@ def _as_blocks(content: Any) -> list[dict[str, Any]]:
 
 def _spoken(message: Mapping[str, Any]) -> list[dict[str, Any]] | str:
     content, calls = message.get("content"), message.get("tool_calls") or ()
-    thoughts = [thought for thought in _thoughts(message) if _is_own(thought)]
+    thoughts = [thought for thought in message.get("thinking_blocks") or () if _is_own(thought)]
     if isinstance(content, str) and not (calls or thoughts):
         return content
     blocks = [*thoughts, *(_blocks(content) if content else ())]
     if refusal := message.get("refusal"):
         blocks.append({"type": "text", "text": refusal})
     return [*blocks, *(_call(call) for call in calls)]
-
-
-def _thoughts(message: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """As a whole answer gave them, or as they come together of a stream's pieces."""
-    if (blocks := message.get("thinking_blocks")) is not None:
-        return cast(Iterable[Mapping[str, Any]], blocks)
-    text, signature = message.get("reasoning_content") or "", message.get("reasoning_signature")
-    return [{"type": "thinking", "thinking": text, "signature": signature}] if signature else []
 
 
 def _is_own(thought: Mapping[str, Any]) -> bool:
@@ -158,9 +153,11 @@ def _document(file: Mapping[str, Any]) -> dict[str, Any]:
     data = file.get("file_data")
     if not isinstance(data, str):
         raise Untranslatable("messages", "a file by its id")
-    plain = f"{DATA_URL}text/plain,"
-    if data.startswith(plain):
-        source = {"type": "text", "media_type": "text/plain", "data": data.removeprefix(plain)}
+    if data.startswith(PLAIN_TEXT):
+        source = {"type": "text", "media_type": "text/plain", "data": data.removeprefix(PLAIN_TEXT)}
+    elif data.startswith(_ENCODED_TEXT):
+        text = b64decode(data.removeprefix(_ENCODED_TEXT), validate=True).decode()
+        source = {"type": "text", "media_type": "text/plain", "data": text}
     else:
         source = _source(data)
     return {"type": "document", "source": source} | ({"title": file["filename"]} if file.get("filename") else {})
@@ -222,11 +219,11 @@ def _thinking(asked: Mapping[str, Any], model: str, document: Mapping[str, Any])
     forced = (document.get("tool_choice") or {}).get("type") in ("any", "tool")
     warm, wide = asked.get("temperature") in (None, 1), (asked.get("top_p") or 1) >= _LEAST_TOP_P
     sampled = not (warm and wide) or asked.get("top_k")
-    allowed = most > LEAST_BUDGET and not (forced or sampled) and _thought_so_far(document["messages"])
+    allowed = most >= 2 * _LEAST_BUDGET and not (forced or sampled) and _thought_so_far(document["messages"])
     if effort not in _BUDGETS or not allowed:
         return {}
     if not _ADAPTIVE.search(model):
-        return {"thinking": {"type": "enabled", "budget_tokens": min(_BUDGETS[effort], most - 1)}}
+        return {"thinking": {"type": "enabled", "budget_tokens": min(_BUDGETS[effort], most // 2)}}
     config = {**document.get("output_config", {}), "effort": _EFFORTS.get(effort, effort)}
     return {"thinking": {"type": "adaptive"}, "output_config": config}
 

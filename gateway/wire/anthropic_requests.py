@@ -8,27 +8,41 @@ else a block or a tool has. `anthropic_from_chat` leads back.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
 
+from gateway.wire.edit import edited
 from gateway.wire.signatures import is_sealed, unsealed
 
 DATA_URL = "data:"
-_MARKED = ("cache_control", "citations", "context")  # of a block, beside what it says
+PLAIN_TEXT = f"{DATA_URL}text/plain,"  # what a document of text comes behind
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}  # Anthropic's `tool_choice` -> OpenAI's
 READ = frozenset({
     "messages", "system", "max_tokens", "temperature", "top_p", "top_k", "thinking", "stop_sequences", "tools",
     "tool_choice", "output_config", "output_format",
 })  # fmt: skip
-_SOURCES = frozenset({"base64", "url", "text"})  # of images and documents; a file's id means nothing to another vendor
+_MARKS = ("cache_control", "citations", "context")  # of a block, beside what it says
 _OF_TOOL = frozenset({"type", "name", "description", "input_schema", "strict"})
+_OF_BLOCK: Mapping[str, frozenset[str]] = {
+    "text": frozenset({"type", "text"}),
+    "image": frozenset({"type", "source"}),
+    "document": frozenset({"type", "source", "title"}),
+    "thinking": frozenset({"type", "thinking", "signature"}),
+    "redacted_thinking": frozenset({"type", "data"}),
+    "tool_use": frozenset({"type", "id", "name", "input"}),
+    "tool_result": frozenset({"type", "tool_use_id", "content", "is_error"}),
+}
+_OF_SOURCE = {"base64": ("media_type", "data"), "url": ("url",), "text": ("data",)}  # a file's id is the vendor's own
+_OF_CHATS = frozenset({"image_url", "input_audio", "file", "refusal", "function"})  # types that mean something there
+_MAYBE_FOREIGN = re.compile(rb'"redacted_thinking"|"signature"\s*+:\s*+""')
 
 
 def to_chat(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request for a message asks for, as a chat would. The document is one that its schema has accepted. Blocks
-    that OpenAI's shape has nothing like stand in it as they came.
+    """What a request for a message asks for, as a chat would. The document is one that its schema has accepted. What
+    OpenAI's shape has nothing like stands in it as it came.
     """
     asked: dict[str, Any] = {"messages": [*_system(document.get("system")), *_conversation(document["messages"])]}
     for name in ("max_tokens", "temperature", "top_p", "top_k", "thinking"):
@@ -37,13 +51,17 @@ def to_chat(document: Mapping[str, Any]) -> dict[str, Any]:
     if document.get("stop_sequences"):
         asked["stop"] = document["stop_sequences"]
     if document.get("tools"):
-        asked["tools"] = [_tool_to_chat(tool) for tool in document["tools"]]
+        asked["tools"] = [_tool(tool) for tool in document["tools"]]
     if choice := document.get("tool_choice"):
-        asked |= _choice_to_chat(choice)
-    if schema := _schema_of(document):
-        schema = {"name": "answer", "schema": schema, "strict": True}
+        asked |= _choice(choice)
+    config = document.get("output_config") or {}
+    wanted = config.get("format") or document.get("output_format")
+    if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
+        schema = {"name": "answer", "schema": wanted.get("schema"), "strict": True}
         asked["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if beside := {name: value for name, value in (document.get("output_config") or {}).items() if name != "format"}:
+    elif wanted is not None:
+        asked["response_format"] = wanted
+    if beside := {name: value for name, value in config.items() if name != "format"}:
         asked["output_config"] = beside
     return asked
 
@@ -58,29 +76,28 @@ def _system(system: Any) -> Iterator[dict[str, Any]]:
 def _conversation(messages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for message in messages:
         role, content = message["role"], message["content"]
+        beside = {name: value for name, value in message.items() if name not in ("role", "content")}
         if isinstance(content, str):
-            yield {"role": role, "content": content}
+            yield {"role": role, "content": content, **beside}
         elif role == "assistant":
-            yield _assistant(content)
+            yield _assistant(content) | beside
         else:
-            yield from _user(content)
+            yield from ({**turn, **beside} for turn in _said(role, content))
 
 
-def _user(blocks: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _said(role: str, blocks: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Results of tools first, as OpenAI's have to follow the calls."""
     parts = []
     for block in blocks:
         if block["type"] != "tool_result":
             parts.append(_part(block))
             continue
-        content = block.get("content", "")
+        content = block.get("content") or ""
         told = {"role": "tool", "tool_call_id": block["tool_use_id"]}
         told["content"] = content if isinstance(content, str) else [_part(inner) for inner in content]
-        if block.get("is_error"):
-            told["is_error"] = True
-        yield told | marks(block)
+        yield told | ({"is_error": True} if block.get("is_error") else {}) | _beside(block)
     if parts:
-        yield {"role": "user", "content": parts}
+        yield {"role": role, "content": parts}
 
 
 def _assistant(blocks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -91,7 +108,7 @@ def _assistant(blocks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         elif block["type"] == "tool_use":
             function = {"name": block["name"], "arguments": orjson.dumps(block["input"]).decode()}
             call = {"id": block["id"], "type": "function", "function": function}
-            calls.append(call | unsealed(signature) | marks(block))
+            calls.append(_beside(block) | call | unsealed(signature))
             signature = None
         else:
             parts.append(_part(block))
@@ -101,21 +118,27 @@ def _assistant(blocks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _part(block: Mapping[str, Any]) -> dict[str, Any]:
     kind, source = block["type"], block.get("source") or {}
-    if kind in ("image", "document") and source.get("type") not in _SOURCES:
-        return dict(block)
     if kind == "text":
-        part = {"type": "text", "text": block["text"]}
-    elif kind == "image":
-        part = {"type": "image_url", "image_url": {"url": _address(block["source"])}}
-    elif kind == "document":
-        part = {"type": "file", "file": _file(block)}
+        part: dict[str, Any] = {"type": "text", "text": block["text"]}
+    elif kind == "image" and _is_whole(source) and source["type"] != "text":
+        part = {"type": "image_url", "image_url": {"url": _address(source)}}
+    elif kind == "document" and _is_whole(source):
+        data = PLAIN_TEXT + source["data"] if source["type"] == "text" else _address(source)
+        part = {"type": "file", "file": {"file_data": data}}
+        if block.get("title"):
+            part["file"]["filename"] = block["title"]
     elif kind == "thinking":
         part = {"type": "thinking", "thinking": block["thinking"], "signature": block.get("signature", "")}
     elif kind == "redacted_thinking":
         part = {"type": "redacted_thinking", "data": block["data"]}
     else:
-        return dict(block)
-    return part | marks(block)
+        return {**block, "type": _apart(kind)}
+    return _beside(block) | part
+
+
+def _is_whole(source: Mapping[str, Any]) -> bool:
+    kind = source.get("type")
+    return kind in _OF_SOURCE and all(isinstance(source.get(name), str) for name in _OF_SOURCE[kind])
 
 
 def _address(source: Mapping[str, Any]) -> str:
@@ -124,34 +147,61 @@ def _address(source: Mapping[str, Any]) -> str:
     return str(source["url"])
 
 
-def _file(block: Mapping[str, Any]) -> dict[str, Any]:
-    source, named = block["source"], {"filename": block["title"]} if block.get("title") else {}
-    if source["type"] == "text":
-        return {"file_data": f"{DATA_URL}text/plain,{source['data']}", **named}
-    return {"file_data": _address(source), **named}
+def _apart(kind: str) -> str:
+    """A type that this dialect does not document, so that it is not taken for one of a chat's."""
+    return f"anthropic:{kind}" if kind in _OF_CHATS else kind
 
 
-def marks(block: Mapping[str, Any]) -> dict[str, Any]:
-    """What a block, or the part that it became, has beside what it says."""
-    return {name: block[name] for name in _MARKED if block.get(name)}
+def _beside(block: Mapping[str, Any]) -> dict[str, Any]:
+    """What a block has beside what its type documents."""
+    known = _OF_BLOCK[block["type"]]
+    return {name: value for name, value in block.items() if name not in known}
 
 
-def _tool_to_chat(tool: Mapping[str, Any]) -> dict[str, Any]:
-    if tool.get("type", "custom") != "custom":
-        return dict(tool)  # one that the vendor runs itself: another vendor does not know its type
-    function = {"name": tool["name"], "parameters": tool["input_schema"]}
+def marks(part: Mapping[str, Any]) -> dict[str, Any]:
+    """What Anthropic's blocks may have of what a chat's part has beside its own."""
+    return {name: part[name] for name in _MARKS if part.get(name)}
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    if tool.get("type") not in (None, "custom"):
+        return {**tool, "type": _apart(str(tool["type"]))}  # the vendor runs it itself, and another one knows it not
+    function = {"name": tool["name"], "parameters": tool.get("input_schema")}
     function |= {name: tool[name] for name in ("description", "strict") if tool.get(name) is not None}
     beside = {name: value for name, value in tool.items() if name not in _OF_TOOL}
-    return {"type": "function", "function": function} | beside
+    return beside | {"type": "function", "function": function}
 
 
-def _choice_to_chat(choice: Mapping[str, Any]) -> dict[str, Any]:
-    named = choice["type"] == "tool"
-    told: Any = {"type": "function", "function": {"name": choice["name"]}} if named else CHOICES[choice["type"]]
+def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    if choice["type"] == "tool":
+        told: Any = {"type": "function", "function": {"name": choice.get("name")}}
+    else:
+        told = CHOICES.get(choice["type"], choice)
     return {"tool_choice": told} | ({"parallel_tool_calls": False} if choice.get("disable_parallel_tool_use") else {})
 
 
-def _schema_of(document: Mapping[str, Any]) -> Any:
-    config = document.get("output_config") or {}
-    wanted = config.get("format") or document.get("output_format") or {}
-    return wanted.get("schema") if wanted.get("type") == "json_schema" else None
+def without_foreign(body: bytes) -> bytes:
+    """A request without thoughts of other vendors' models, which Anthropic refuses: a conversation may have been with
+    one for a while. The same bytes where it has none.
+
+    Args:
+        body: one that its schema has accepted.
+    """
+    if not _MAYBE_FOREIGN.search(body):
+        return body
+    messages = orjson.loads(body)["messages"]
+    kept = [own for message in messages if (own := _own(message))["content"] or not message["content"]]
+    return body if kept == messages else edited(body, {"messages": kept})
+
+
+def _own(message: dict[str, Any]) -> dict[str, Any]:
+    content = message["content"]
+    if isinstance(content, str):
+        return message
+    return {**message, "content": [block for block in content if not _is_foreign(block)]}
+
+
+def _is_foreign(block: Mapping[str, Any]) -> bool:
+    if block["type"] == "thinking":
+        return not block.get("signature")
+    return block["type"] == "redacted_thinking" and is_sealed(block["data"])

@@ -11,7 +11,8 @@ from gateway.model import Completion
 from gateway.wire.anthropic_answers import STOPS, read_usage
 
 _MOST_KEPT = 1_048_576  # characters of one answer; what is generated beyond is only counted
-_MOST_BLOCKS = 4096
+_MOST_BLOCKS = _MOST_CITATIONS = 4096
+_OF_STOP = frozenset({"type", "delta", "usage"})  # of the event before the last; what it has beside is the message's
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json",
           "signature_delta": "signature"}  # fmt: skip
 
@@ -28,7 +29,7 @@ class MessageTranscript:
         self._message: dict[str, Any] = {}
         self._blocks: list[dict[str, Any]] = []
         self._pieces: list[list[str]] = []  # of each block
-        self._signed: list[str] = []
+        self._citations = 0
         self._stop: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._sound = True
@@ -44,8 +45,13 @@ class MessageTranscript:
         elif kind == "content_block_delta":
             self._more(event["delta"])
         elif kind == "message_delta":
-            self._stop = dict(event["delta"])
+            self._stop = {**event["delta"], **{name: event[name] for name in event.keys() - _OF_STOP}}
             self._usage |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
+
+    @property
+    def has_stopped(self) -> bool:
+        """It has been told why the message ends."""
+        return bool(self._stop.get("stop_reason"))
 
     def completion(self) -> Completion:
         """The message as far as it came; without a body where it is too long to be kept, or cannot be read."""
@@ -75,17 +81,21 @@ class MessageTranscript:
         for name in ("text", "thinking", "name"):
             if block.get(name):
                 self._say(block[name], kept=name != "name")
+        if block.get("input"):
+            self._say(orjson.dumps(block["input"]).decode(), kept=False)  # unless pieces come, it stays in its block
 
     def _more(self, delta: Mapping[str, Any]) -> None:
         name = _TEXTS.get(delta["type"])
         if name == "signature":
-            self._blocks[-1]["signature"] = self._blocks[-1].get("signature", "") + delta["signature"]
+            self._blocks[-1]["signature"] = delta["signature"]
         elif name:
             self._say(delta[name])
-        elif delta["type"] == "citations_delta":
-            self._blocks[-1]["citations"] = [*(self._blocks[-1].get("citations") or ()), delta["citation"]]
+        elif delta["type"] == "citations_delta" and self._citations < _MOST_CITATIONS:
+            self._citations += 1
+            self._blocks[-1]["citations"] = self._blocks[-1].get("citations") or []
+            self._blocks[-1]["citations"].append(delta["citation"])
         else:
-            self._sound = False  # of a kind that nobody knows yet: it is handed on, and not kept
+            self._sound = False  # of a kind that nobody knows yet, or too many: it is handed on, and not kept
 
     def _say(self, text: str, kept: bool = True) -> None:
         self.generated += len(text)
@@ -107,6 +117,4 @@ class MessageTranscript:
 def _whole(block: Mapping[str, Any], text: str) -> Mapping[str, Any]:
     if block["type"] in ("text", "thinking"):
         return {**block, block["type"]: text}
-    if block["type"] in ("tool_use", "server_tool_use"):
-        return {**block, "input": orjson.loads(text or "{}")}
-    return block
+    return {**block, "input": orjson.loads(text)} if text and "input" in block else block

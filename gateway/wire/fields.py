@@ -42,7 +42,7 @@ class Untranslatable(ValueError):
 
 
 _T, _D, _R = Fate.TRANSLATED, Fate.DROPPED, Fate.REFUSED
-OTHERS = _D, _D, _D  # of a name that no dialect documents: only a vendor of the client's own knows what it may be
+_OTHERS = _D, _D, _D  # of a name that no dialect documents: only a vendor of the client's own knows what it may be
 
 # Of APIS, in this order.
 FIELDS: Mapping[str, tuple[Fate, Fate, Fate]] = {
@@ -113,6 +113,7 @@ _IDLE: Mapping[str, tuple[Any, ...]] = {
     "store": (False,),
     "background": (False,),
     "truncation": ("disabled",),
+    "thinking": ({"type": "disabled"},),
     "include": ([], ["reasoning.encrypted_content"]),  # given in any case
     "reasoning": ({"summary": "auto"},),
     "mcp_servers": ([],),
@@ -124,34 +125,38 @@ NAMES: Mapping[Dialect, Mapping[str, str]] = {
     "responses": {
         "messages": "input",
         "max_completion_tokens": "max_output_tokens",
+        "thinking_blocks": "input",
+        "thinking": "input",
+        "extra_content": "input",
+        "reasoning_id": "input",
         "response_format": "text.format",
         "reasoning_effort": "reasoning.effort",
         "verbosity": "text.verbosity",
     },
-    "anthropic": {"stop": "stop_sequences", "response_format": "output_config.format"},
+    "anthropic": {"stop": "stop_sequences", "response_format": "output_config.format", "extra_content": "thinking"},
 }
 
-# What stands beside the documented fields of messages, their parts, calls and tools, by who knows it.
-_OF_MESSAGE = frozenset({
-    "role", "content", "name", "tool_calls", "tool_call_id", "refusal", "function_call", "audio",
-})  # fmt: skip
+# What of a chat's messages, parts, calls and tools the APIs have a place for: all of them, and beside it each.
+_OF_MESSAGE = frozenset({"role", "content", "tool_calls", "tool_call_id", "refusal"})
 _OF_PART = frozenset({"type", "text", "image_url", "input_audio", "file", "refusal"})
 _OF_CALL = frozenset({"id", "type", "function", "custom", "index"})
 _OF_TOOL = frozenset({"type", "function", "custom"})
-_TOOLS: Mapping[ApiName, frozenset[str]] = {
-    "openai": frozenset({"function", "custom"}),
-    "anthropic": frozenset({"function"}),
-    "gemini": frozenset({"function"}),
-}
 _BESIDE: Mapping[ApiName, frozenset[str]] = {
-    "openai": frozenset(),
+    "openai": frozenset({"name", "audio", "function_call"}),
     "anthropic": frozenset({
         "cache_control", "citations", "context", "is_error", "thinking", "signature", "data", "thinking_blocks",
     }),
     "gemini": frozenset({"is_error", "extra_content"}),
 }  # fmt: skip
+_TOOLS: Mapping[ApiName, frozenset[str]] = {
+    "openai": frozenset({"function", "custom"}),
+    "anthropic": frozenset({"function"}),
+    "gemini": frozenset({"function"}),
+}
+_TYPES = _OF_PART - {"type"}  # of parts, each of which holds what it says under its own name
 _SAID_TWICE = frozenset({"reasoning_content", "reasoning", "annotations"})  # of an answer that is sent back
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+_NO_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})  # what none of stands where there are no tools
 
 
 def apart(dialect: Dialect, name: str) -> str:
@@ -167,7 +172,7 @@ def in_words_of(dialect: Dialect, name: str) -> str:
 
 def fate(name: str, api: ApiName) -> Fate:
     """What becomes of a field on its way to `api`."""
-    return FIELDS.get(name, OTHERS)[APIS.index(api)]
+    return FIELDS.get(name, _OTHERS)[APIS.index(api)]
 
 
 def is_idle(name: str, value: Any) -> bool:
@@ -188,13 +193,15 @@ def only_known(asked: Mapping[str, Any], api: ApiName, lenient: bool) -> tuple[d
 
     Raises:
         Untranslatable: it holds a part or a tool that cannot be left out.
+        KeyError, TypeError, AttributeError: it is malformed.
     """
     left_out: set[str] = set()
-    beside = _BESIDE[api]
     found = dict(asked)
-    found["messages"] = [_message(message, beside, left_out) for message in asked["messages"]]
+    found["messages"] = [_message(message, api, left_out) for message in asked["messages"]]
     if asked.get("tools"):
         found["tools"] = list(_tools(asked["tools"], api, lenient, left_out))
+        if not found["tools"]:
+            found = {name: value for name, value in found.items() if name not in _NO_TOOLS}
     return found, left_out
 
 
@@ -202,34 +209,44 @@ def _tools(
     tools: Iterable[Mapping[str, Any]], api: ApiName, lenient: bool, left_out: set[str]
 ) -> Iterator[Mapping[str, Any]]:
     for tool in tools:
-        if tool["type"] in _TOOLS[api]:
+        kind = str(tool["type"])
+        if kind in _TOOLS[api]:
             yield _kept(tool, _OF_TOOL | _BESIDE[api], left_out)
         elif lenient:
             left_out.add("tools")
         else:
-            raise Untranslatable("tools", f"a tool of type {tool['type'][:64]!r}")
+            raise Untranslatable("tools", f"a tool of type {_shown(kind)}")
 
 
-def _message(message: Mapping[str, Any], beside: frozenset[str], left_out: set[str]) -> Mapping[str, Any]:
-    kept = _kept(message, _OF_MESSAGE | beside, left_out)
+def _message(message: Mapping[str, Any], api: ApiName, left_out: set[str]) -> Mapping[str, Any]:
+    if message.get("function_call") and api != "openai":
+        raise Untranslatable("messages", "a 'function_call'; send 'tool_calls'")
+    kept = _kept(message, _OF_MESSAGE | _BESIDE[api], left_out)
     content, calls = kept.get("content"), kept.get("tool_calls")
     if isinstance(content, list):
-        kept = {**kept, "content": list(_parts(content, beside, left_out)) or None}
+        kept = {**kept, "content": list(_parts(content, api, left_out)) or None}
     if calls:
-        kept = {**kept, "tool_calls": [_kept(call, _OF_CALL | beside, left_out) for call in calls]}
+        kept = {**kept, "tool_calls": [_kept(call, _OF_CALL | _BESIDE[api], left_out) for call in calls]}
     return kept
 
 
-def _parts(
-    parts: Iterable[Mapping[str, Any]], beside: frozenset[str], left_out: set[str]
-) -> Iterator[Mapping[str, Any]]:
+def _parts(parts: Iterable[Mapping[str, Any]], api: ApiName, left_out: set[str]) -> Iterator[Mapping[str, Any]]:
     for part in parts:
-        if part["type"] in _THOUGHTS and "thinking" not in beside:
+        kind = str(part["type"])
+        if kind in _THOUGHTS and api != "anthropic":
             left_out.add("thinking")
-        elif part["type"] in _OF_PART or part["type"] in _THOUGHTS:
-            yield _kept(part, _OF_PART | beside, left_out)
+        elif kind in _TYPES or kind in _THOUGHTS:
+            image = part.get("image_url")
+            if api != "openai" and isinstance(image, Mapping) and image.get("detail"):
+                left_out.add("detail")
+            yield _kept(part, _OF_PART | _BESIDE[api], left_out)
         else:
-            raise Untranslatable("messages", f"a part of type {part['type'][:64]!r}")
+            raise Untranslatable("messages", f"a part of type {_shown(kind)}")
+
+
+def _shown(kind: str) -> str:
+    """A type as the client calls it, which need not be that of a chat."""
+    return repr(kind.rpartition(":")[2][:64])
 
 
 def _kept(of: Mapping[str, Any], known: frozenset[str], left_out: set[str]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from gateway.model import Usage, new_id
+from gateway.wire.openai import chat_usage
 
 BLOCKED = "SAFETY"  # what a prompt that is blocked would have ended in, had there been an answer
 # Gemini's reasons -> OpenAI's. All others say that the model failed, as in writing a call that cannot be read: no
@@ -130,14 +131,3 @@ def read_usage(reported: Any) -> Usage | None:
         return None
     prompt, brought, spoken, thought, cached = counts
     return Usage(prompt + brought, spoken + thought, cached_tokens=min(cached, prompt), reasoning_tokens=thought)
-
-
-def chat_usage(usage: Usage) -> dict[str, Any]:
-    """Usage in OpenAI's form."""
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.model import new_id
-from gateway.wire.gemini_answers import BLOCKED, blocked, chat_usage, finish_reason, parts, read_usage, said
+from gateway.wire.gemini_answers import BLOCKED, blocked, finish_reason, parts, read_usage, said
+from gateway.wire.openai import chat_usage
 
 Chunk = dict[str, Any]
+_LONGEST_ID = 256  # characters; it stands in every chunk
 
 
 class ToChat:
@@ -43,7 +45,7 @@ class ToChat:
     def chunks(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
         """What an event says. Raises LookupError, TypeError, AttributeError where it cannot be read."""
         own = {"id": event.get("responseId"), "model": event.get("modelVersion")}
-        self._head |= {name: value for name, value in own.items() if value}
+        self._head |= {name: str(value)[:_LONGEST_ID] for name, value in own.items() if value}
         self._usage = event.get("usageMetadata") or self._usage
         candidates = event.get("candidates") or ()
         if not candidates and (event.get("promptFeedback") or {}).get("blockReason"):

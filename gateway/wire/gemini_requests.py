@@ -38,18 +38,18 @@ _NUMBERS = {
 }
 _CAPS = ("max_completion_tokens", "max_tokens")
 _THOUGHTS = ("thinking", "redacted_thinking")  # parts of another vendor's model, which only that can read
+_LONGEST_NAME = 128  # characters; Google takes 64 of a function's
 _KINDS = mimetypes.MimeTypes()  # Python's own table, and not the machine's
 _DATA = "data:"
 
 
-def from_chat(asked: Mapping[str, Any], model: str, most: int | None = None) -> dict[str, Any]:
+def from_chat(asked: Mapping[str, Any], model: str) -> dict[str, Any]:
     """A GenerateContentRequest, but for its model. Fields that Gemini's API has nothing like are not looked at: whoever
     calls has refused or dropped them.
 
     Args:
         asked: in OpenAI's shape.
         model: the one that gets it; they differ in how they are told to think.
-        most: tokens that an answer may have, whatever `asked` says.
 
     Raises:
         Untranslatable: a part, a message or a tool that it has nothing like.
@@ -65,7 +65,7 @@ def from_chat(asked: Mapping[str, Any], model: str, most: int | None = None) -> 
         if asked.get("tool_choice") is not None:
             document["toolConfig"] = {"functionCallingConfig": _calling(asked["tool_choice"])}
     config = {own: asked[name] for name, own in _NUMBERS.items() if asked.get(name) is not None}
-    if caps := [cap for cap in (most, *map(asked.get, _CAPS)) if cap is not None]:
+    if caps := [cap for cap in map(asked.get, _CAPS) if cap is not None]:
         config["maxOutputTokens"] = min(caps)
     if stop := asked.get("stop"):
         config["stopSequences"] = [stop] if isinstance(stop, str) else stop
@@ -157,7 +157,10 @@ def _call(call: Mapping[str, Any]) -> Part:
     given = _object(call["function"]["arguments"] or "{}")
     if given is None:
         raise Untranslatable("messages", "a call whose arguments are no JSON object")
-    part: Part = {"functionCall": {"id": call["id"], "name": call["function"]["name"], "args": given}}
+    name = call["function"]["name"]
+    if len(name) > _LONGEST_NAME:  # it stands in each result of the call once more
+        raise Untranslatable("messages", f"a function's name of more than {_LONGEST_NAME} characters")
+    part: Part = {"functionCall": {"id": call["id"], "name": name, "args": given}}
     google = extra.get("google") if isinstance(extra := call.get("extra_content"), Mapping) else None
     signature = google.get("thought_signature") if isinstance(google, Mapping) else None
     return {**part, "thoughtSignature": signature} if isinstance(signature, str) and signature else part

@@ -168,6 +168,20 @@ def read_usage(reported: Any, reasoning_beside: bool = False) -> Usage | None:
     )
 
 
+def chat_usage(usage: Usage) -> dict[str, Any]:
+    """Our usage as OpenAI's `usage` of a chat."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
 def misreports(reported: Any) -> bool:
     """Whether a `usage` object, of which `read_usage` makes nothing, says something all the same."""
     return isinstance(reported, dict) and reported.get("prompt_tokens") is not None

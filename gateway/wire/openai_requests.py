@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-_PLAIN = "data:text/plain,"  # what a document's text comes behind
+from gateway.wire.fields import Untranslatable
+
+_DATA, _PLAIN = "data:", "data:text/plain,"  # the latter comes before a document's text
+_UNNAMED = "document.pdf"  # OpenAI wants a name, and looks at how it ends
 
 
 def from_chat(asked: Mapping[str, Any], cap: str) -> dict[str, Any]:
@@ -18,6 +21,9 @@ def from_chat(asked: Mapping[str, Any], cap: str) -> dict[str, Any]:
     Args:
         asked: what a client asks for.
         cap: the field that caps the answer's tokens at this vendor.
+
+    Raises:
+        Untranslatable: its servers take no such document.
     """
     found = {**asked, "messages": list(_messages(asked["messages"]))}
     most = found.pop("max_completion_tokens", None) or found.pop("max_tokens", None)
@@ -48,6 +54,10 @@ def _messages(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, An
 
 def _part(part: Mapping[str, Any]) -> Mapping[str, Any]:
     data = part["file"].get("file_data") if part["type"] == "file" else None
-    if isinstance(data, str) and data.startswith(_PLAIN):
+    if not isinstance(data, str):
+        return part
+    if not data.startswith(_DATA):
+        raise Untranslatable("messages", "a document by its address")
+    if data.startswith(_PLAIN):
         return {"type": "text", "text": data.removeprefix(_PLAIN)}
-    return part
+    return {**part, "file": {"filename": _UNNAMED, **part["file"]}}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import orjson
 
 from gateway.model import Completion, Dialect
-from gateway.wire import sse
-from gateway.wire.dialects import as_chat
+from gateway.wire import anthropic_replay, responses_replay, sse
 from gateway.wire.openai import chunks
+
+_NAMED: Mapping[Dialect, Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]]] = {
+    "anthropic": anthropic_replay.events,
+    "responses": responses_replay.events,
+}
 
 
 class Replay:
-    """Gives a completion in OpenAI's events; see `gateway.providers.base.Stream`.
+    """Gives a completion in events of its own dialect; see `gateway.providers.base.Stream`.
 
     Args:
         completion: a whole one.
@@ -21,12 +26,15 @@ class Replay:
 
     def __init__(self, completion: Completion) -> None:
         self.upstream_request_id = completion.upstream_request_id
-        self.dialect: Dialect = "openai"
+        self.dialect: Dialect = completion.dialect
         self._completion = completion
 
     def blocks(self) -> Iterator[bytes]:
-        answer = as_chat(orjson.loads(self._completion.body), self._completion.dialect)
-        yield b"".join(sse.event(orjson.dumps(chunk)) for chunk in chunks(answer))
+        answer = orjson.loads(self._completion.body)
+        if events := _NAMED.get(self.dialect):
+            yield b"".join(map(sse.named_event, events(answer)))
+        else:
+            yield b"".join(sse.event(orjson.dumps(chunk)) for chunk in chunks(answer))
 
     def leave(self) -> None:
         """Nothing is under way."""

@@ -10,32 +10,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.model import Usage
-from gateway.wire.openai import chunks
-from gateway.wire.openai import read_usage as read_chat_usage
+from gateway.wire import openai
 from gateway.wire.responses_events import FromChat
 from gateway.wire.responses_requests import call_of, thought_of
 
 _UNFINISHED = ("in_progress", "queued")  # what a background response is at first
+_PLACES = ("start_index", "end_index", "index")  # in the text
 _REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}  # why it is incomplete
 
 
 def read_usage(reported: Any) -> Usage | None:
     """Make a response's `usage` ours, or None where it is missing or not credible. Its `input_tokens` include the
     cached ones."""
-    return read_chat_usage(chat_usage(reported))
-
-
-def chat_usage(reported: Any) -> dict[str, Any] | None:
-    """A response's `usage` as a chat's."""
     if not isinstance(reported, Mapping):
         return None
-    return {
+    return openai.read_usage({
         "prompt_tokens": reported.get("input_tokens"),
         "completion_tokens": reported.get("output_tokens"),
-        "total_tokens": reported.get("total_tokens"),
-        "prompt_tokens_details": reported.get("input_tokens_details") or {},
-        "completion_tokens_details": reported.get("output_tokens_details") or {},
-    }
+        "prompt_tokens_details": reported.get("input_tokens_details"),
+        "completion_tokens_details": reported.get("output_tokens_details"),
+    })  # fmt: skip
 
 
 def to_chat(response: Mapping[str, Any], created: int) -> dict[str, Any]:
@@ -53,13 +47,14 @@ def to_chat(response: Mapping[str, Any], created: int) -> dict[str, Any]:
             raise ValueError("a response that failed")
         choice = {"index": 0, "message": _message(response["output"]), "logprobs": None}
         choice["finish_reason"] = finish_reason(response)
+        usage = read_usage(response.get("usage"))
         return {
             "id": response["id"],
             "object": "chat.completion",
             "created": int(response.get("created_at") or created),
             "model": response["model"],
             "choices": [choice],
-            "usage": chat_usage(response.get("usage")),
+            "usage": openai.chat_usage(usage) if usage else None,
         }
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError("a response that cannot be read") from error
@@ -77,7 +72,7 @@ def finish_reason(response: Mapping[str, Any]) -> str | None:
 
 def _message(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     said: dict[str, list[str]] = {"text": [], "refusal": []}
-    thoughts, calls, signature = [], [], None
+    thoughts, calls, annotations, signature = [], [], [], None
     for item in items:
         if item["type"] == "reasoning":
             block, signature = thought_of(item)
@@ -87,32 +82,46 @@ def _message(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             signature = None
         elif item["type"] == "message":
             for part in item["content"]:
+                before = sum(map(len, said["text"]))
+                annotations += [_annotation(told, before) for told in part.get("annotations") or ()]
                 said["refusal" if part["type"] == "refusal" else "text"].append(part.get("text") or part.get("refusal"))
     content, refusal = ("".join(texts) if texts else None for texts in said.values())
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal}
     if thoughts:
         message["reasoning_content"] = "".join(block.get("thinking", "") for block in thoughts)
         message["thinking_blocks"] = thoughts
-    return message | ({"tool_calls": calls} if calls else {})
+    beside = {"annotations": annotations, "tool_calls": calls}
+    return message | {name: found for name, found in beside.items() if found}
 
 
-def from_chat(answer: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+def _annotation(told: Mapping[str, Any], before: int) -> dict[str, Any]:
+    """An annotation as a chat has it, which counts places in its text from the beginning of that.
+
+    Args:
+        before: characters of the text that stand before the part that it is of.
+    """
+    says = {name: value + before if name in _PLACES else value for name, value in told.items() if name != "type"}
+    return {"type": told["type"], told["type"]: says}
+
+
+def from_chat(answer: Mapping[str, Any], document: Mapping[str, Any], usage: Usage) -> dict[str, Any]:
     """The first choice of a chat completion as a response: the one that its stream would have ended with.
 
     Args:
         answer: the chat completion.
         document: the request for a response, as it came: a response repeats much of it.
+        usage: what it took.
 
     Raises:
         ValueError: it cannot be read.
     """
     made = FromChat(document)
     try:
-        for chunk in chunks(answer):
+        for chunk in openai.chunks(answer):
             for _ in made.events(chunk):
                 pass
-        *_, last = made.end()
     except (TypeError, AttributeError, LookupError) as error:
         raise ValueError("a choice that cannot be read") from error
+    *_, last = made.end(usage)
     response: dict[str, Any] = last["response"]
     return response

@@ -5,16 +5,22 @@ Events: https://platform.openai.com/docs/api-reference/responses-streaming.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from gateway.model import new_id
+from gateway.model import Usage, new_id
+from gateway.wire.responses_calls import Called, Calls, object_of, objects_of, text_of
 from gateway.wire.responses_items import Call, Event, Item, Message, Reasoning
-from gateway.wire.responses_requests import hidden
-from gateway.wire.signatures import sealed
+from gateway.wire.signatures import UNSIGNED, hidden
+
+T = TypeVar("T", bound=Item)
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}  # a chat's `finish_reason` -> why
 _TIERS = ("default", "flex", "scale", "priority", "fast")  # others are those of other vendors
+_SPOKEN = ("content", "refusal", "annotations", "reasoning_content", "reasoning", "thinking_blocks")  # of a delta
+_NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_ID = 48  # of an answer's, in the ids of its items, of which OpenAI takes none back that has more than 64
 _ECHOED: Mapping[str, Any] = {  # what a response repeats of its request -> what it says where that has nothing
     "instructions": None,
     "max_output_tokens": None,
@@ -36,6 +42,7 @@ _ECHOED: Mapping[str, Any] = {  # what a response repeats of its request -> what
 
 class FromChat:
     """Makes events of the chunks of a stream's first choice: one item after the other, each done as the next begins.
+    Calls whose pieces come mixed wait for their turn, and so does what is said between them.
 
     Args:
         document: the request for a response, as it came.
@@ -48,16 +55,17 @@ class FromChat:
         self._head: Event = {}
         self._output: list[Event] = []
         self._open: tuple[Any, Item] | None = None  # what tells the open item from others, and it
-        self._reason: str | None = None
-        self._usage: Any = None
+        self._calls = Calls()
+        self._late: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []  # said while a call was unfinished
+        self._reason = ""
 
     def events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
-        """What a chunk says."""
+        """What a chunk says; what cannot be read of it says nothing."""
         return self._numbered(self._events(chunk))
 
-    def end(self) -> Iterator[Event]:
-        """The end of a whole answer."""
-        return self._numbered(self._end())
+    def end(self, usage: Usage) -> Iterator[Event]:
+        """The end of a whole answer, and what it took."""
+        return self._numbered(self._end(usage))
 
     def _numbered(self, events: Iterable[Event]) -> Iterator[Event]:
         for event in events:
@@ -67,81 +75,105 @@ class FromChat:
     def _events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if not self._head:
             yield from self._begin(chunk)
-        self._usage = chunk.get("usage") or self._usage
-        for choice in chunk.get("choices") or ():
-            if choice.get("index", 0) == 0:
-                yield from self._said(choice.get("delta") or {}, choice.get("logprobs") or {})
-                self._reason = choice.get("finish_reason") or self._reason
+        for choice in objects_of(chunk.get("choices")):
+            if not choice.get("index"):
+                yield from self._said(object_of(choice.get("delta")), object_of(choice.get("logprobs")))
+                self._reason = text_of(choice.get("finish_reason")) or self._reason
 
     def _begin(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
-        self._id = str(chunk.get("id") or new_id()).removeprefix("resp_")
+        its_id = text_of(chunk.get("id")).removeprefix("resp_")
+        self._id = _NOT_IN_IDS.sub("_", its_id)[:_LONGEST_ID] or new_id()
         self._head = _head(self._document, self._id, chunk)
         for name in ("created", "in_progress"):
             yield {"type": f"response.{name}", "response": self._head}
 
-    def _end(self) -> Iterator[Event]:
+    def _end(self, usage: Usage) -> Iterator[Event]:
         if not self._head:
             yield from self._begin({})
-        why = _INCOMPLETE.get(self._reason or "")
+        why = _INCOMPLETE.get(self._reason)
         status = "incomplete" if why else "completed"
+        yield from self._called(status)
+        for delta, scores in self._late:
+            yield from self._spoken(delta, scores)
         yield from self._close(status)
         end = {"status": status, "incomplete_details": {"reason": why} if why else None}
-        response = {**self._head, **end, "output": self._output, "usage": usage_of(self._usage)}
+        response = {**self._head, **end, "output": self._output, "usage": _usage(usage)}
         yield {"type": f"response.{status}", "response": response}
 
     def _said(self, delta: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[Event]:
+        if any(delta.get(name) for name in _SPOKEN):
+            if self._late or self._calls.unfinished:
+                self._late.append((delta, scores))
+            else:
+                yield from self._called("completed")
+                yield from self._spoken(delta, scores)
+        for call in objects_of(delta.get("tool_calls")):
+            begins = self._calls.add(call)
+            yield from self._called(look=begins)
+
+    def _spoken(self, delta: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[Event]:
         yield from self._thoughts(delta)
-        for kind, text in (("output_text", _text(delta.get("content"))), ("refusal", delta.get("refusal"))):
-            if text:
-                message = yield from self._at("message", Message)
-                yield from message.more(text, kind, scores.get("content") or ())
-        for call in delta.get("tool_calls") or ():
-            yield from self._call(call)
+        if text := _text(delta.get("content")):
+            message = yield from self._at("message", Message)
+            yield from message.more(text, "output_text", objects_of(scores.get("content")))
+        if self._open and isinstance(self._open[1], Message):
+            yield from self._open[1].annotate(map(_annotation, objects_of(delta.get("annotations"))))
+        if refusal := text_of(delta.get("refusal")):
+            message = yield from self._at("message", Message)
+            yield from message.more(refusal, "refusal")
 
     def _thoughts(self, delta: Mapping[str, Any]) -> Iterator[Event]:
-        blocks = delta.get("thinking_blocks") or ()
-        for block in blocks:
-            yield from self._whole(block.get("thinking"), hidden(block))
-        text, signature = delta.get("reasoning_content") or delta.get("reasoning"), delta.get("reasoning_signature")
-        if any(block["type"] == "thinking" for block in blocks):
-            text = None  # the blocks have it
-        if text or signature:
+        """Pieces of a thought, and the block that holds all of it behind them; or blocks alone, with their text beside
+        them once more, as in a whole answer."""
+        blocks = objects_of(delta.get("thinking_blocks"))
+        text = text_of(delta.get("reasoning_content")) or text_of(delta.get("reasoning"))
+        if text and not any(block.get("thinking") for block in blocks):
             thought = yield from self._at("reasoning", Reasoning)
-            yield from thought.more(text or "")
-            if signature:
-                thought.seal = signature
-                yield from self._close()
+            yield from thought.more(text)
+        for block in blocks:
+            if block.get("type") in ("thinking", "redacted_thinking"):
+                yield from self._thought(text_of(block.get("thinking")), hidden(block))
 
-    def _whole(self, text: str | None, seal: str | None) -> Iterator[Event]:
-        if not (text or seal):
-            return
-        yield from self._close()
+    def _thought(self, text: str, seal: str) -> Iterator[Event]:
+        """A whole thought, whose text may have been told."""
+        told = self._open and self._open[0] == "reasoning" and self._open[1].text == text
+        if not told:
+            yield from self._close()
+            if not text and seal == UNSIGNED:
+                return
         thought = yield from self._at("reasoning", Reasoning)
         thought.seal = seal
-        yield from thought.more(text or "")
+        yield from thought.more("" if told else text)
         yield from self._close()
 
-    def _call(self, call: Mapping[str, Any]) -> Iterator[Event]:
-        custom = call.get("type") == "custom" or "custom" in call
-        told = call.get("custom" if custom else "function") or {}
-        index, its_id = call.get("index", 0), call.get("id")
-        whose = self._open[0] if self._open else None
-        if not (isinstance(whose, tuple) and whose[0] == index and its_id in (None, "", whose[1])):
-            if seal := sealed(call):
-                yield from self._whole(None, seal)
-            whose = index, its_id or ""
-        item = yield from self._at(
-            whose, lambda answer, place: Call(answer, place, custom, its_id or "", told.get("name") or "")
-        )
-        yield from item.more(told.get("input" if custom else "arguments") or "")
+    def _called(self, last: str | None = None, look: bool = False) -> Iterator[Event]:
+        """What has come of calls, and is due.
 
-    def _at(self, whose: Any, make: Callable[[str, int], Item]) -> Generator[Event, None, Item]:
+        Args:
+            last: the status of those that are not whole, where no more will come of any.
+            look: whether the first one is whole, so that it is another's turn.
+        """
+        while self._calls.waiting:
+            call = self._calls.waiting[0]
+            if last is None and not call.name:
+                return
+            if call.seal and not (self._open and self._open[0] is call):
+                yield from self._thought("", call.seal)
+            item = yield from self._at(call, _item_of(call))
+            yield from item.more(call.take())
+            alone = len(self._calls.waiting) == 1
+            if last is None and (alone or not (look and call.whole)):
+                return
+            self._calls.waiting.popleft()
+            yield from self._close("completed" if call.whole else last or "completed")
+
+    def _at(self, whose: Any, make: Callable[[str, int], T]) -> Generator[Event, None, T]:
         """Begin an item, unless it is the one that is open; it is what this returns."""
         if not self._open or self._open[0] != whose:
             yield from self._close()
             self._open = whose, make(self._id, len(self._output))
             yield self._open[1].told("added", "in_progress")
-        return self._open[1]
+        return cast(T, self._open[1])
 
     def _close(self, status: str = "completed") -> Iterator[Event]:
         if self._open:
@@ -153,19 +185,27 @@ class FromChat:
             yield done
 
 
-def usage_of(reported: Any) -> dict[str, Any] | None:
-    """A chat's `usage` as a response's; None where there is none."""
-    if not isinstance(reported, Mapping):
-        return None
-    prompt, completion = reported.get("prompt_tokens") or 0, reported.get("completion_tokens") or 0
-    inputs, outputs = (reported.get(f"{name}_tokens_details") or {} for name in ("prompt", "completion"))
-    counts = {name: inputs.get(name) or 0 for name in ("cached_tokens", "cache_write_tokens")}
+def _item_of(call: Called) -> Callable[[str, int], Call]:
+    return lambda answer, place: Call(answer, place, call.custom, call.id or f"call_{new_id()}", call.name)
+
+
+def _annotation(said: Mapping[str, Any]) -> Event:
+    """A chat's annotation as a response has it: flat."""
+    kind = text_of(said.get("type"))
+    return {"type": kind, **object_of(said.get(kind))}
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """Our usage as a response's."""
     return {
-        "input_tokens": prompt,
-        "input_tokens_details": counts,
-        "output_tokens": completion,
-        "output_tokens_details": {"reasoning_tokens": outputs.get("reasoning_tokens") or 0},
-        "total_tokens": reported.get("total_tokens") or prompt + completion,
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
 
 
@@ -175,13 +215,13 @@ def _head(document: Mapping[str, Any], its_id: str, chunk: Mapping[str, Any]) ->
     return {
         "id": f"resp_{its_id}",
         "object": "response",
-        "created_at": chunk.get("created") or 0,
+        "created_at": created if isinstance(created := chunk.get("created"), int | float) else 0,
         "completed_at": None,
         "status": "in_progress",
         "background": False,
         "error": None,
         "incomplete_details": None,
-        "model": chunk.get("model") or "",
+        "model": text_of(chunk.get("model")),
         "output": [],
         "previous_response_id": None,
         "service_tier": tier if tier in _TIERS else "default",
@@ -200,6 +240,4 @@ def _echo(given: Any, usual: Any) -> Any:
 
 def _text(content: Any) -> str:
     """What is said; some vendors send it in parts, of which others are thoughts."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if isinstance(part.get("text"), str))
-    return content or ""
+    return text_of(content) or "".join(text_of(part.get("text")) for part in objects_of(content))

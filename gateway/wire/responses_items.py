@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from gateway.wire.signatures import UNSIGNED
+
 Event = dict[str, Any]
 
 
@@ -15,13 +17,9 @@ class Item(ABC):
     Args:
         answer: the answer's id.
         place: of the item in the output.
-
-    Attributes:
-        seal: what only a vendor can read, and gets back.
     """
 
     prefix: str
-    seal: str | None = None
 
     def __init__(self, answer: str, place: int) -> None:
         self.id = f"{self.prefix}_{answer}_{place}"
@@ -57,14 +55,18 @@ class Item(ABC):
 
 
 class Reasoning(Item):
-    """Thoughts, their text as a summary: what OpenAI's clients show of them."""
+    """Thoughts, their text as a summary: what OpenAI's clients show of them.
+
+    Attributes:
+        seal: what is handed back unread; see `gateway.wire.signatures`.
+    """
 
     prefix = "rs"
+    seal = UNSIGNED
 
     def item(self, status: str) -> Event:
         summary = [self._part(self.text)] if self._pieces else []
-        unread = {"encrypted_content": self.seal} if self.seal else {}
-        return {"id": self.id, "type": "reasoning", "summary": summary, **unread}
+        return {"id": self.id, "type": "reasoning", "summary": summary, "encrypted_content": self.seal}
 
     def more(self, text: str, kind: str = "", scores: Iterable[Any] = ()) -> Iterator[Event]:
         if text and not self._pieces:
@@ -92,6 +94,7 @@ class Message(Item):
         self._parts: list[Event] = []  # those that are done
         self._kind = ""  # of the one that is not
         self._scores: list[Any] = []
+        self._annotations: list[Event] = []
 
     def item(self, status: str) -> Event:
         return {"id": self.id, "type": "message", "status": status, "role": "assistant", "content": [*self._parts]}
@@ -106,6 +109,13 @@ class Message(Item):
         scored = {"logprobs": [*scores]} if kind == "output_text" else {}
         yield self._event(f"{kind}.delta", delta=text, **scored)
 
+    def annotate(self, annotations: Iterable[Event]) -> Iterator[Event]:
+        """Say where the text that is open has it from, as OpenAI's responses do."""
+        for annotation in annotations if self._kind == "output_text" else ():
+            index = len(self._annotations)
+            self._annotations.append(annotation)
+            yield self._event("output_text.annotation.added", annotation_index=index, annotation=annotation)
+
     def end(self, status: str) -> Iterator[Event]:
         if self._kind:
             part = self._part()
@@ -113,7 +123,7 @@ class Message(Item):
             yield self._event(f"{self._kind}.done", **says)
             yield self._event("content_part.done", part=part)
             self._parts.append(part)
-            self._kind, self._pieces, self._scores = "", [], []
+            self._kind, self._pieces, self._scores, self._annotations = "", [], [], []
 
     def _event(self, name: str, **says: Any) -> Event:
         return self.event(name, content_index=len(self._parts), **says)
@@ -121,7 +131,8 @@ class Message(Item):
     def _part(self) -> Event:
         if self._kind == "refusal":
             return {"type": "refusal", "refusal": self.text}
-        return {"type": "output_text", "annotations": [], "logprobs": [*self._scores], "text": self.text}
+        beside = {"annotations": [*self._annotations], "logprobs": [*self._scores]}
+        return {"type": "output_text", **beside, "text": self.text}
 
 
 class Call(Item):

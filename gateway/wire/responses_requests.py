@@ -1,19 +1,20 @@
 """Requests for a response in OpenAI's newer API, as its chat would ask for the same.
 
 Shapes: https://platform.openai.com/docs/api-reference/responses/create. What a chat has no place for keeps the name
-that it has here. Thoughts come and go as items of type `reasoning`. What they carry for a vendor, which clients hand
-back unread, is their `encrypted_content`: a signature as it is, Anthropic's hidden thoughts and Google's signatures of
-calls behind a word of ours. What vendors write there is base64, which has no colon.
+that it has here. Thoughts come and go as items of type `reasoning`; their `encrypted_content`, which clients hand back
+unread, is what `gateway.wire.signatures` makes of what vendors have sealed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from gateway.wire.signatures import is_sealed, unsealed
+import orjson
 
-_REDACTED = "redacted:"
+from gateway.wire.edit import edited
+from gateway.wire.signatures import OURS, is_ours, is_sealed, shown, unsealed
+
 _SAME = (
     "context_management", "conversation", "include", "max_tool_calls", "metadata", "moderation", "parallel_tool_calls",
     "previous_response_id", "prompt", "service_tier", "temperature", "top_p",
@@ -23,6 +24,11 @@ _LOGPROBS = "message.output_text.logprobs"  # of `include`
 _OF_FUNCTION = ("name", "description", "parameters", "strict")
 _OF_CUSTOM = ("name", "description", "format")
 _OF_FILE = ("file_id", "filename")
+_OF_MESSAGE = frozenset({"type", "id", "status", "role", "content", "phase"})
+_OF_PART = frozenset({
+    "type", "text", "refusal", "image_url", "detail", "file_data", "file_url", "filename", "annotations",
+    "logprobs",
+})  # fmt: skip
 
 
 def to_chat(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,16 +127,24 @@ class _Conversation:
 
     def _message(self, item: Mapping[str, Any]) -> None:
         content = _content(item["content"])
+        beside = {name: value for name, value in item.items() if name not in _OF_MESSAGE}
         if item["role"] != "assistant":
-            self.messages.append({"role": item["role"], "content": content})
+            self.messages.append({"role": item["role"], "content": content, **beside})
             return
         turn = self._assistant()
-        turn["content"] = [*_parts(turn["content"]), *_parts(content)] if turn["content"] else content
+        turn |= beside
+        if turn["content"]:
+            turn["content"] = _parts(turn["content"])
+            turn["content"] += _parts(content)
+        else:
+            turn["content"] = content
 
     def _thought(self, item: Mapping[str, Any]) -> None:
         block, self._signature = thought_of(item)
         if block:
             self._assistant().setdefault("thinking_blocks", []).append(block)
+        elif not item.get("encrypted_content") and item.get("id"):
+            self._assistant()["reasoning_id"] = item["id"]  # OpenAI looks it up; nobody else can
 
     def _assistant(self) -> dict[str, Any]:
         if not (self.messages and self.messages[-1]["role"] == "assistant"):
@@ -155,25 +169,32 @@ def call_of(item: Mapping[str, Any], signature: str | None) -> dict[str, Any]:
 def thought_of(item: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
     """An item of type `reasoning` as a block of thought, or else as Google's signature of the call behind it; neither
     of one that says nothing."""
-    sealed = item.get("encrypted_content") or ""
-    if is_sealed(sealed):
-        return None, sealed
-    if sealed.startswith(_REDACTED):
-        return {"type": "redacted_thinking", "data": sealed.removeprefix(_REDACTED)}, None
-    text = "\n\n".join(part["text"] for part in item.get("summary") or item.get("content") or ())
-    return ({"type": "thinking", "thinking": text, "signature": sealed} if text or sealed else None), None
+    seal = item.get("encrypted_content") or ""
+    if is_sealed(seal):
+        return None, seal
+    return shown(seal, "\n\n".join(part["text"] for part in item.get("summary") or item.get("content") or ())), None
 
 
-def hidden(block: Mapping[str, Any]) -> str | None:
-    """The `encrypted_content` of a block of thought."""
-    return _REDACTED + block["data"] if block["type"] == "redacted_thinking" else block.get("signature") or None
+def without_foreign(body: bytes) -> bytes:
+    """A request on its way to OpenAI, without the thoughts of answers that others gave, which it would refuse; the same
+    bytes where it has none of these.
+
+    Args:
+        body: one that its schema has accepted.
+    """
+    if OURS.encode() not in body:
+        return body
+    items = orjson.loads(body).get("input")
+    given = items if isinstance(items, list) else []
+    kept = [item for item in given if not (item.get("type") == "reasoning" and is_ours(item.get("encrypted_content")))]
+    return edited(body, {"input": kept}) if len(kept) < len(given) else body
 
 
 def _content(content: Any) -> str | list[dict[str, Any]]:
     return content if isinstance(content, str) else [_part(part) for part in content]
 
 
-def _parts(content: str | Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+def _parts(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
@@ -189,8 +210,8 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     elif kind == "input_file":
         data = part.get("file_data") or part.get("file_url")
         named = {name: part[name] for name in _OF_FILE if part.get(name)}
+        part = {name: value for name, value in part.items() if name not in _OF_FILE}
         made = {"type": "file", "file": ({"file_data": data} if data else {}) | named}
     else:  # an image by the id of its file, among others
         return dict(part)
-    marked = part.get("prompt_cache_breakpoint")
-    return {**made, "prompt_cache_breakpoint": marked} if marked else made
+    return {name: value for name, value in part.items() if name not in _OF_PART and value} | made

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
 
 MEDIA_TYPE = "text/event-stream"
 PING = b": ping\n\n"
@@ -50,6 +53,11 @@ class Framer:
 def event(data: bytes) -> bytes:
     """One event; `data` is a single line."""
     return b"data: %b\n\n" % data
+
+
+def named_event(said: Mapping[str, Any]) -> bytes:
+    """One event, under the name of its type."""
+    return b"event: %b\ndata: %b\n\n" % (str(said["type"]).encode(), orjson.dumps(said))
 
 
 def events(block: bytes) -> list[bytes]:

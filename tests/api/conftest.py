@@ -18,7 +18,6 @@ from tests.fakes.gemini_vendor import GeminiVendor
 from tests.fakes.openai_vendor import OpenAIVendor
 from tests.fakes.upstream import Upstream, answers
 
-
 _ONCE = {"connection": "close"}  # a kept connection would be left open with the application that is dropped
 
 

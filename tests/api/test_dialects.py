@@ -20,7 +20,7 @@ def test_a_vendor_of_the_clients_dialect_gets_its_bytes_but_for_the_models_name(
     body = b'{ "max_tokens":50,"stream":%b,\n "model" : "claude","messages":[{"role":"user","content":"\\u00e9"}] }'
     body %= str(stream).lower().encode()
     answer = between.post("/v1/messages", data=body, content_type="application/json", headers=GOOD)
-    assert answer.status_code == 200
+    assert (answer.status_code, bool(answer.data)) == (200, True)
     (received,) = claude.received
     assert received.body == body.replace(b'"claude"', b'"claude-sonnet-4-5"')
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from gateway.wire.signatures import sealed
+from tests.api.books import Books
 from tests.api.dialects import MARK, SAID, ask, chat, post
 from tests.fakes.anthropic_vendor import AnthropicVendor
 from tests.fakes.gemini_vendor import GeminiVendor
+from tests.fakes.ledgers import everything
 from tests.fakes.openai_vendor import OpenAIVendor
+from tests.fakes.upstream import Upstream
 
 
 def test_hints_that_a_vendor_has_nothing_like_are_left_out_and_named(
@@ -102,3 +108,86 @@ def test_a_field_of_another_dialect_is_not_taken_for_that(between: FlaskClient, 
     assert ask(between, "claude", n=100, max_completion_tokens=1).status_code == 200
     answer = ask(between, "gpt", n=100, max_completion_tokens=1)
     assert (answer.status_code, answer.headers["x-gateway-dropped"]) == (200, "max_completion_tokens, n")
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        {"tools": [{"type": "function"}]},
+        {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "bogus"},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+        {"messages": [*SAID, {"role": "tool", "content": "x"}]},
+        {"response_format": {"type": "json_schema"}},
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_anything_is_held_or_sent(
+    malformed: dict[str, Any], between: FlaskClient, claude: AnthropicVendor, ledger_file: Path
+) -> None:
+    assert chat(between, "claude", **malformed).status_code == 400
+    assert claude.received == []
+    assert everything(ledger_file.parent)["usage"] == []
+
+
+def test_names_of_fields_are_told_in_a_header_that_can_be_sent(between: FlaskClient) -> None:
+    answer = ask(between, "gpt", **{"a\r\nset-cookie: x": 1, "日": 1, "a, b": 1})
+    assert (answer.status_code, answer.headers["x-gateway-dropped"]) == (200, "?, a??b, a??set-cookie:?x")
+    many = ask(between, "gpt", **{f"field-{number}": 1 for number in range(1000)})
+    assert len(many.headers["x-gateway-dropped"]) < 1000
+
+
+def test_a_conversation_that_another_vendor_stood_in_for_goes_on_with_its_own(
+    between: FlaskClient, claude: AnthropicVendor
+) -> None:
+    sealed_call = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+    thoughts = [
+        {"type": "thinking", "thinking": "Hm.", "signature": ""},
+        {"type": "redacted_thinking", "data": sealed(sealed_call)},
+    ]
+    turns = [*SAID, {"role": "assistant", "content": [*thoughts, {"type": "text", "text": "Hi"}]}, *SAID]
+    assert ask(between, "claude", messages=turns).status_code == 200
+    sent = json.loads(claude.received[0].body)["messages"]
+    assert sent == [*SAID, {"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}, *SAID]
+
+
+@pytest.mark.parametrize(
+    ("model", "cap"),
+    [("gpt-5", "max_completion_tokens"), ("gpt-4o-mini", "max_tokens")],
+)
+def test_a_cap_that_is_enforced_stands_in_the_one_field_that_the_model_obeys(
+    model: str, cap: str, between: FlaskClient, openai: OpenAIVendor, upstream: Upstream, ledger_file: Path
+) -> None:
+    Books(between, upstream, ledger_file).limit("tenant:default", "usd/month", "5")
+    for answer in (
+        ask(between, f"openai/{model}", max_tokens=90),
+        post(between, "/inference", model=f"openai/{model}", prompt="Hello", user_id="ann", max_tokens=90),
+    ):
+        assert answer.status_code == 200, answer.json
+        sent = json.loads(openai.received[-1].body)
+        assert {name: value for name, value in sent.items() if name.startswith("max_")} == {cap: 90}
+    assert post(between, "/v1/responses", model=f"openai/{model}", input="Hi", max_output_tokens=90).status_code == 200
+    assert json.loads(openai.received[-1].body)["max_output_tokens"] == 90
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/v1/responses", {"input": "Hi", "background": True}),
+        ("/v1/responses", {"input": "Hi", "previous_response_id": "resp_1"}),
+        ("/v1/responses", {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}),
+        ("/v1/responses", {"input": "Hi", "context_management": [{"type": "compaction"}]}),
+        ("/v1/responses", {"input": "Hi", "tools": [{"type": "web_search"}]}),
+        ("/v1/messages", {"messages": SAID, "context_management": {"edits": [{"type": "compact_20260112"}]}}),
+        ("/v1/messages", {"messages": SAID, "tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
+        ("/v1/messages", {"messages": [{**SAID[0], "attach": ["file"]}]}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "lookup": 1}]}]}),
+        ("/v1/messages", {"messages": SAID, "container": "c"}),
+        ("/v1/messages", {"messages": SAID, "made_up": 1}),
+    ],
+)
+def test_what_nobody_can_bound_is_refused_under_a_hard_limit(
+    path: str, more: dict[str, Any], between: FlaskClient, upstream: Upstream, ledger_file: Path
+) -> None:
+    Books(between, upstream, ledger_file).limit("tenant:default", "usd/month", "5")
+    model, cap = ("gpt", "max_output_tokens") if path == "/v1/responses" else ("claude", "max_tokens")
+    answer = post(between, path, model=model, **{cap: 90, **more})
+    assert (answer.status_code, "hard limit" in answer.text) == (400, True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from tests.fakes.gemini_schema import DIMENSIONS
 from tests.fakes.openai_answers import example, pieces
 
 BLOCK = "BLOCK"  # in what a user says, and the prompt is not answered
@@ -46,6 +48,27 @@ def events(model: str, body: dict[str, Any], number: int) -> Iterator[str]:
         rest = {**candidate, "content": {"parts": [last], "role": "model"}} if last else candidate
         usage = whole["usageMetadata"] if is_last else begun
         yield json.dumps({"candidates": [rest], "usageMetadata": usage, **head}, ensure_ascii=False)
+
+
+def counted(body: dict[str, Any]) -> dict[str, Any]:
+    """How many tokens a prompt has: as many as are reported of it once it is answered."""
+    tokens = _prompt_tokens(body.get("generateContentRequest", body))
+    return {"totalTokens": tokens, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": tokens}]}
+
+
+def embedded(body: dict[str, Any], with_usage: bool) -> dict[str, Any]:
+    """The embeddings of some texts."""
+    found = {"embeddings": [{"values": _vector(request)} for request in body["requests"]]}
+    tokens = sum(len(json.dumps(request["content"])) for request in body["requests"]) // 4
+    details = [{"modality": "TEXT", "tokenCount": tokens}]
+    usage = {"usageMetadata": {"promptTokenCount": tokens, "promptTokenDetails": details}}
+    return found | (usage if with_usage else {})
+
+
+def _vector(request: dict[str, Any]) -> list[float]:
+    size = request.get("outputDimensionality", DIMENSIONS)
+    digest = hashlib.sha512(json.dumps(request["content"]).encode()).digest() * (size // 64 + 1)
+    return [byte / 128 - 1 for byte in digest[:size]]  # exact in 32 bits
 
 
 def signature(model: str, name: str) -> str:
@@ -100,10 +123,14 @@ def _asked(body: dict[str, Any]) -> str:
     return "".join(part.get("text", "") for part in body["contents"][-1]["parts"])
 
 
+def _prompt_tokens(body: dict[str, Any]) -> int:
+    asked = {name: body.get(name) for name in ("systemInstruction", "contents", "tools")}
+    return len(json.dumps(asked, sort_keys=True)) // 4
+
+
 def _usage(body: dict[str, Any], candidates: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts of 0 are not sent."""
-    asked = {name: body.get(name) for name in ("systemInstruction", "contents", "tools")}
-    prompt, spoken, thought = len(json.dumps(asked, sort_keys=True)) // 4, 0, 0
+    prompt, spoken, thought = _prompt_tokens(body), 0, 0
     for candidate in candidates:
         for part in (candidate.get("content") or {}).get("parts") or ():
             tokens = len(pieces(part.get("text", ""))) or _CALL + len(json.dumps(part["functionCall"]["args"])) // 4

@@ -1,6 +1,7 @@
 """Google's published request schema, as the official SDK has it, and the rules that its documentation adds.
 
-Rules: https://ai.google.dev/gemini-api/docs/function-calling, …/thinking, …/thought-signatures and …/structured-output.
+Rules: https://ai.google.dev/gemini-api/docs/function-calling, …/thinking, …/thought-signatures, …/structured-output and
+…/embeddings. What of several texts is embedded at once: https://ai.google.dev/api/embeddings#method:-models.batchembedcontents.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
 _ELSEWHERE = re.compile(r"not\s+supported\s+in\s+(?:the\s+)?Gemini\s+API")  # but in Vertex
 _NEWER = re.compile(r"gemini-[3-9]")
 _JSON = "application/json"
+_MOST_AT_ONCE = 100  # texts to embed
+DIMENSIONS = 3072  # of an embedding, at most
 _warned = threading.Lock()
 
 
@@ -38,25 +41,64 @@ class GenerateContentRequest(BaseModel):
     cached_content: str | None = None
 
 
-def read(raw: bytes) -> dict[str, Any]:
+class CountedRequest(GenerateContentRequest):
+    """One whose tokens are counted, where it has to say of which model it is."""
+
+    model: str
+
+
+class CountTokensRequest(BaseModel):
+    """A body that asks for a count: the SDK sends only what is said, who wants all of a prompt counted sends that."""
+
+    contents: list[types.Content] | None = None
+    generate_content_request: CountedRequest | None = None
+
+
+class EmbedContentRequest(BaseModel):
+    """A text to embed, with what the SDK's configuration has that is not Vertex' alone."""
+
+    model: str
+    content: types.Content
+    task_type: str | None = None
+    title: str | None = None
+    output_dimensionality: int | None = None
+
+
+class BatchEmbedContentsRequest(BaseModel):
+    """A body with texts to embed."""
+
+    requests: list[EmbedContentRequest]
+
+
+GENERATE, COUNT, EMBED = "generateContent", "countTokens", "batchEmbedContents"
+METHODS: dict[str, type[BaseModel]] = {
+    GENERATE: GenerateContentRequest,
+    "streamGenerateContent?alt=sse": GenerateContentRequest,
+    COUNT: CountTokensRequest,
+    EMBED: BatchEmbedContentsRequest,
+}
+
+
+def read(raw: bytes, method: str = GENERATE) -> dict[str, Any]:
     """A body that fits, in the names that Google's documentation uses; its servers take others too, which the SDK
     sends."""
-    return GenerateContentRequest.model_validate_json(raw).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return METHODS[method].model_validate_json(raw).model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def misfits(model: str, raw: bytes, exactly: bool = True) -> list[str]:
+def misfits(model: str, raw: bytes, exactly: bool = True, method: str = GENERATE) -> list[str]:
     """What is wrong with a request of `model`; `exactly` as documented, or as Google's servers understand it too."""
     try:
         with _warned, warnings.catch_warnings():
             warnings.simplefilter("error")  # the SDK only warns of a word that an enumeration does not have
-            request = GenerateContentRequest.model_validate_json(raw)
+            request = METHODS[method].model_validate_json(raw)
     except ValidationError as error:
         return [f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors()]
     except UserWarning as warning:
         return [str(warning)]
-    body = read(raw)
+    body = read(raw, method)
     found = [*(_differences(json.loads(raw), body) if exactly else ()), *_elsewhere(request)]
-    return found or [complaint for rule in (_contents, _calls, _tools, _config) for complaint in rule(model, body)]
+    rules = {COUNT: (_count,), EMBED: (_embeddings,)}.get(method, _GENERATED)
+    return found or [complaint for rule in rules for complaint in rule(model, body)]
 
 
 def _differences(raw: Any, read: Any, at: str = "") -> Iterator[str]:
@@ -180,3 +222,34 @@ def _config(model: str, body: dict[str, Any]) -> Iterator[str]:
         yield "candidate_count has to be from 1 to 8"
     if config.get("maxOutputTokens", 1) < 1:
         yield "max_output_tokens must be positive"
+
+
+_GENERATED = _contents, _calls, _tools, _config
+
+
+def _count(model: str, body: dict[str, Any]) -> Iterator[str]:
+    whole = body.get("generateContentRequest")
+    if (whole is None) == ("contents" not in body):
+        yield "one of contents and generateContentRequest has to be given"
+        return
+    if whole and whole["model"] != f"models/{model}":
+        yield f"generateContentRequest.model is {whole['model']!r}, and that of the path {model!r}"
+    for rule in _GENERATED:
+        yield from rule(model, whole or body)
+
+
+def _embeddings(model: str, body: dict[str, Any]) -> Iterator[str]:
+    requests = body["requests"]
+    if not 1 <= len(requests) <= _MOST_AT_ONCE:
+        yield f"at most {_MOST_AT_ONCE} requests can be in one batch, and at least one"
+    for number, request in enumerate(requests):
+        at = f"requests[{number}]"
+        if request["model"] != f"models/{model}":
+            yield f"{at}.model is {request['model']!r}, and that of the path {model!r}"
+        if not 1 <= request.get("outputDimensionality", 1) <= DIMENSIONS:
+            yield f"{at}.output_dimensionality has to be from 1 to {DIMENSIONS}"
+        if "title" in request and request.get("taskType") != "RETRIEVAL_DOCUMENT":
+            yield f"{at}.title is only for the task type RETRIEVAL_DOCUMENT"
+        parts = request["content"].get("parts") or [{}]
+        if not all(_DATA & part.keys() and part.get("text") != "" for part in parts):
+            yield f"{at}.content contains an empty part"

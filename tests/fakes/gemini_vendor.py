@@ -12,12 +12,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal
 
-from tests.fakes.gemini_answers import answer, error, events, exhausted, invalid, models, overloaded, wrong_key
-from tests.fakes.gemini_schema import misfits, read
+from tests.fakes.gemini_answers import (
+    answer,
+    counted,
+    embedded,
+    error,
+    events,
+    exhausted,
+    invalid,
+    models,
+    overloaded,
+    wrong_key,
+)
+from tests.fakes.gemini_schema import COUNT, EMBED, METHODS, misfits, read
 from tests.fakes.openai_vendor import Received
 
 PROVIDER_KEY = "AIza-of-the-vendor-0123456789"
-_PATH = re.compile(r"/v1beta/models/([A-Za-z0-9._-]+):(generateContent|streamGenerateContent\?alt=sse)")
+_PATH = re.compile(f"/v1beta/models/([A-Za-z0-9._-]+):({'|'.join(map(re.escape, METHODS))})")
 
 # What a gateway has reason to send; anything else came from its client.
 _HEADERS = {
@@ -58,6 +69,7 @@ class Behaviour:
     break_by: Literal["cut", "end", "error"] = "cut"  # … in the middle of the next, cleanly, or with an error event
     cut: int = 37  # bytes of a stream that are sent at once, which splits characters and events
     dress: str = "gemini"  # one of DRESSES
+    uncounted: bool = False  # embeddings come without their usage, as those of older models
 
 
 class GeminiVendor:
@@ -111,7 +123,7 @@ class GeminiVendor:
             return [*found, f"nothing is at {request.path}"]
         if headers.get("content-type") != "application/json":
             found.append(f"content-type is {headers.get('content-type')}")
-        return found + misfits(path[1], request.body, exactly=self.behind_gateway)
+        return found + misfits(path[1], request.body, self.behind_gateway, path[2])
 
 
 class _Server(ThreadingHTTPServer):
@@ -154,13 +166,21 @@ class _Handler(BaseHTTPRequestHandler):
             own = {400: invalid("Invalid argument."), 429: exhausted(), 503: overloaded()}
             self._whole(now.status, now.body or own[now.status])
         else:
-            model = request.path.removeprefix("/v1beta/models/").partition(":")[0]
-            body = read(request.body)
-            if "stream" in request.path:
-                self._stream(events(model, body, number))
-            else:
-                found = answer(model, body, number)
-                self._whole(200, json.dumps(found, ensure_ascii=False, indent=2).encode())
+            self._answer(request, number)
+
+    def _answer(self, request: Received, number: int) -> None:
+        model, _, method = request.path.removeprefix("/v1beta/models/").partition(":")
+        body = read(request.body, method)
+        if method.startswith("stream"):
+            self._stream(events(model, body, number))
+            return
+        if method == COUNT:
+            found = counted(body)
+        elif method == EMBED:
+            found = embedded(body, not self.server.vendor.now.uncounted)
+        else:
+            found = answer(model, body, number)
+        self._whole(200, json.dumps(found, ensure_ascii=False, indent=2).encode())
 
     def _receive(self) -> Received:
         headers = {name.lower(): value for name, value in self.headers.items()}

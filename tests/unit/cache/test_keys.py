@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from gateway.cache.keys import key_of
 from gateway.model import ModelRequest
+from gateway.schemas.anthropic import read_messages
 from gateway.schemas.inference import read
 
 SYSTEM, USER = {"role": "system", "content": "s"}, {"role": "user", "content": "u"}
 ASKED = ModelRequest("chat", None, {"messages": [SYSTEM, USER], "max_tokens": 10, "temperature": 0.5}, "alice")
+TEXT = {"type": "text", "text": "u"}
+DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}}
 TARGETS = [" openai/a", "fast local/b"]
 
 
@@ -67,8 +70,8 @@ def test_who_the_user_is_and_how_the_answer_is_delivered_do_not(changes: dict[st
 
 
 def test_every_field_of_a_request_is_in_the_key_or_named_as_left_out() -> None:
-    in_key = {"operation", "dialect", "headers", "asked"}
-    left_out = {"model", "user_id", "body", "stream", "stream_options", "unknown", "hints", "conversation"}
+    in_key = {"operation", "dialect", "headers", "asked", "body"}
+    left_out = {"model", "user_id", "is_translated", "stream", "stream_options", "unknown", "hints", "conversation"}
     assert {field.name for field in dataclasses.fields(ModelRequest)} == in_key | left_out
 
 
@@ -90,3 +93,27 @@ def test_the_order_of_names_spaces_and_escapes_do_not_matter(document: dict[str,
 
     spelled = json.loads(json.dumps(dict(reversed(document.items())), indent=3, ensure_ascii=True))
     assert key_of("t", [], read(plain)) == key_of("t", [], read(spelled))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"role": "system", "content": [TEXT]}, {"role": "user", "content": [TEXT]}),
+        ({"role": "user", "content": [{**TEXT, "lookup": 1}]}, {"role": "user", "content": [TEXT]}),
+        ({"role": "user", "content": [DOCUMENT]}, {"role": "user", "content": [{**DOCUMENT, "context": "x"}]}),
+    ],
+)
+def test_what_a_chat_has_no_place_for_makes_another_key(one: dict[str, Any], other: dict[str, Any]) -> None:
+    asked = {"model": "m", "max_tokens": 9, "metadata": {"user_id": "u"}}
+    keys = []
+    for turn in (one, other, one):
+        document = {**asked, "messages": [turn]}
+        keys.append(key_of("t", [], read_messages(document, orjson.dumps(document), {})))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_how_a_message_is_delivered_and_to_whom_makes_no_other_key() -> None:
+    asked = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
+    others = [{}, {"model": "n"}, {"stream": True}, {"metadata": {"user_id": "u"}}]
+    documents = [{**asked, **more} for more in others]
+    assert len({key_of("t", [], read_messages(document, orjson.dumps(document), {})) for document in documents}) == 1

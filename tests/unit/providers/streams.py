@@ -9,6 +9,7 @@ from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings, Secret, Timeouts
 from gateway.model import ModelRequest
 from gateway.providers.base import Call
+from gateway.providers.fitting import fitted
 from gateway.providers.openai import OpenAIProvider
 from gateway.providers.openai_stream import OpenAIStream
 from tests.fakes.upstream import Upstream
@@ -40,4 +41,6 @@ def provider(upstream: Upstream, kind: str = "openai", **timeouts: float) -> Ope
 
 
 def stream(upstream: Upstream, request: ModelRequest = REQUEST, **kind: Any) -> OpenAIStream:
-    return provider(upstream, **kind).stream(request, "gpt-4o-mini", CALL)
+    asked = provider(upstream, **kind)
+    fit, _ = fitted(request, asked, "gpt-4o-mini", refuse_hints=False, lenient=False)
+    return asked.stream(fit, "gpt-4o-mini", CALL)

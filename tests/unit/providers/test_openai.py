@@ -17,6 +17,7 @@ from gateway.config.vendors import VENDORS
 from gateway.errors import AnswerTooLarge, CredentialRefused, ProviderRefused, UpstreamError, UpstreamTimeout
 from gateway.model import Completion, ModelRequest, Usage
 from gateway.providers.base import Call, Report
+from gateway.providers.fitting import fitted
 from gateway.providers.openai import OpenAIProvider
 from tests.fakes.upstream import Upstream, answers, completion
 
@@ -38,7 +39,9 @@ def provider(upstream: Upstream, kind: str = "openai", total: float = 5) -> Open
 
 
 def ask(upstream: Upstream, request: ModelRequest = REQUEST, model: str = "gpt-4o-mini", **kind: Any) -> Completion:
-    return provider(upstream, **kind).complete(request, model, Call("call-1", 2))
+    asked = provider(upstream, **kind)
+    fit, _ = fitted(request, asked, model, refuse_hints=False, lenient=False)
+    return asked.complete(fit, model, Call("call-1", 2))
 
 
 def test_the_vendor_is_sent_its_own_form_and_our_labels(upstream: Upstream) -> None:

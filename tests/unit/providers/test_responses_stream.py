@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from gateway.config.settings import Timeouts
-from gateway.errors import ProviderFailed, UpstreamError
+from gateway.errors import GatewayError, ProviderFailed, ProviderRefused, UpstreamError
 from gateway.providers.responses_stream import ResponsesStream
+from gateway.providers.stream import Arriving
 from tests.fakes import responses_answers as fake
 
 BODY = {"model": "gpt-4o", "input": 'Say "error", response.completed and response.failed'}
@@ -36,7 +37,7 @@ def opened() -> Callable[..., ResponsesStream]:
             yield from pieces
 
         reply: Any = SimpleNamespace(arrivals=arrivals, finish=lambda _: None, drain=lambda: None)
-        stream = ResponsesStream("up", reply, Timeouts(), most, None)
+        stream = ResponsesStream(Arriving("up", reply, Timeouts(), most))
         stream.open(float("inf"))
         return stream
 
@@ -69,6 +70,26 @@ def test_an_error_before_anything_else_is_the_providers_own(opened: Callable[...
     assert caught.value.detail == "under a success, server_error"
 
 
+@pytest.mark.parametrize(
+    ("says", "kind"),
+    [
+        ({"code": "context_length_exceeded"}, ProviderRefused),
+        ({"code": "unknown_parameter", "type": "invalid_request_error"}, ProviderRefused),
+        ({"code": "invalid_api_key", "type": "invalid_request_error"}, ProviderFailed),
+        ({"code": "rate_limit_exceeded"}, ProviderFailed),
+    ],
+)
+def test_an_error_about_the_request_before_anything_else_is_a_refusal(
+    opened: Callable[..., ResponsesStream], says: dict[str, str], kind: type[GatewayError]
+) -> None:
+    said = {"message": "Sorry", **says}
+    with pytest.raises(kind) as caught:
+        opened(written({"type": "response.failed", "response": {"error": said}}))
+    if isinstance(caught.value, ProviderRefused):
+        told = json.loads(caught.value.body or b"")
+        assert (caught.value.status, caught.value.dialect, told) == (400, "responses", {"error": said})
+
+
 @pytest.mark.parametrize("error", [FAILED, ERROR, BARE], ids=str)
 def test_an_error_later_ends_the_stream_and_what_came_before_is_handed_on(
     opened: Callable[..., ResponsesStream], error: Any
@@ -78,6 +99,7 @@ def test_an_error_later_ends_the_stream_and_what_came_before_is_handed_on(
     with pytest.raises(UpstreamError) as caught:
         got.extend(stream.blocks())
     assert (got, caught.value.detail) == ([*sent, b""], "server_error")
+    assert caught.value.last_event == written(error)
     assert stream.completion().text
 
 

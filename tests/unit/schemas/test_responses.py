@@ -64,7 +64,7 @@ def test_answers_are_described_as_the_sdk_reads_them() -> None:
     assert set(ResponseSchema().fields) <= set(Response.model_fields)
     for body in ({"model": "gpt-5", "input": "Hi"}, {"model": "gpt-4o", "input": "Hi", "max_output_tokens": 1}):
         described(ResponseSchema).validate(fake.answer(body, 1))
-    described(ResponseSchema).validate(from_chat(CHAT, {}))
+    described(ResponseSchema).validate(from_chat(CHAT, {}, Usage(1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,9 @@ def test_what_does_not_bear_on_the_answer_is_not_asked_and_what_only_helps_is_a_
     assert left_out(SCHEMA) == set(fields)
     request = read(**fields)
     assert request.asked == read().asked
-    assert request.hints == ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention")
+    assert request.hints == (
+        "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier"
+    )  # fmt: skip
     assert (request.model, request.stream, request.dialect, request.operation) == ("m", True, "responses", "chat")
 
 
@@ -166,7 +168,7 @@ def test_a_vendors_own_response_is_written_as_it_came_and_a_chat_as_one() -> Non
     request = read(instructions="Be brief.")
     assert write(answered({"id": "resp_1"}, "responses"), request) == b'{"id":"resp_1"}'
     made = json.loads(write(answered(CHAT, "openai"), request))
-    assert made == from_chat(CHAT, {"instructions": "Be brief."})
+    assert made == from_chat(CHAT, {"instructions": "Be brief."}, Usage(1, 1))
     assert made["instructions"] == "Be brief."
 
 
@@ -189,7 +191,8 @@ def test_a_stream_of_chunks_is_written_as_events_that_end_with_the_whole_respons
     events = parsed(told)
     whole = json.loads(write(answer, request))
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    assert events[-1]["response"]["output"] == whole["output"]
+    assert [events[-1]["response"][name] == whole[name] for name in ("output", "usage")] == [True, True]
+    assert whole["usage"]["input_tokens"] == answer.usage.prompt_tokens != CHAT["usage"]["prompt_tokens"]
 
 
 def test_a_vendors_own_events_are_handed_on_and_an_error_is_numbered_after_them() -> None:

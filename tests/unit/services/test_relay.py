@@ -101,6 +101,15 @@ def test_a_stream_that_breaks_ends_with_an_error_and_is_settled_with_what_came()
     assert call.record.error_code == "upstream_error"
 
 
+def test_a_stream_that_ends_with_the_providers_own_word_of_it_ends_with_that_alone() -> None:
+    error = UpstreamError("x")
+    error.last_event = b"own"
+    call = Call(Stream(b"a", error=error))
+    assert [next(call.relay), next(call.relay)] == [b"a", b"own"]
+    assert call.settled == [("a", "upstream_error")]
+    assert list(call.relay) == []
+
+
 @pytest.mark.parametrize("taken", [0, 1, 2])
 def test_a_client_that_leaves_at_any_moment_is_settled_once_with_what_was_delivered(taken: int) -> None:
     call = Call(Stream(b"a", b"b", b"c"))

@@ -82,16 +82,9 @@ def test_an_effort_stands_beside_a_schema() -> None:
     assert document["output_config"] == {"format": {"type": "json_schema", "schema": schema}, "effort": "high"}
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": signature("Hm.")}]},
-        {"reasoning_content": "Hm.", "reasoning_signature": signature("Hm.")},
-    ],
-    ids=["blocks", "pieces of a stream"],
-)
-def test_thoughts_that_are_handed_back_stand_before_the_call(said: dict[str, Any]) -> None:
-    document = made({"messages": called(**said), "tools": [TOOL], "reasoning_effort": "low"})
+def test_thoughts_that_are_handed_back_stand_before_the_call() -> None:
+    said = [{"type": "thinking", "thinking": "Hm.", "signature": signature("Hm.")}]
+    document = made({"messages": called(thinking_blocks=said), "tools": [TOOL], "reasoning_effort": "low"})
     thought, use = document["messages"][1]["content"]
     assert thought == {"type": "thinking", "thinking": "Hm.", "signature": signature("Hm.")}
     assert (use["type"], "thinking" in document) == ("tool_use", True)

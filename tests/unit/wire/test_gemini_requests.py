@@ -13,9 +13,9 @@ from tests.fakes.gemini_schema import misfits
 from tests.unit.wire.test_gemini import DUMMY, HI, NEWER, OLDER, PNG, PRO, TOOL, call, contents, result, said
 
 
-def sent(model: str = OLDER, most: int | None = None, **more: Any) -> Any:
+def sent(model: str = OLDER, **more: Any) -> Any:
     """A request that Gemini takes."""
-    document = from_chat({"messages": [HI], **more}, model, most)
+    document = from_chat({"messages": [HI], **more}, model)
     assert misfits(model, orjson.dumps(document)) == []
     return document
 
@@ -29,8 +29,7 @@ def sent(model: str = OLDER, most: int | None = None, **more: Any) -> Any:
         ({"stop": "END"}, {"stopSequences": ["END"]}),
         ({"stop": ["A", "B"]}, {"stopSequences": ["A", "B"]}),
         ({"max_tokens": 5}, {"maxOutputTokens": 5}),
-        ({"max_completion_tokens": 5, "max_tokens": 9, "most": 7}, {"maxOutputTokens": 5}),
-        ({"most": 7}, {"maxOutputTokens": 7}),
+        ({"max_completion_tokens": 5, "max_tokens": 9}, {"maxOutputTokens": 5}),
         ({"response_format": {"type": "json_object"}}, {"responseMimeType": "application/json"}),
         (
             {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}},

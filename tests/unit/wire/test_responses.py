@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,8 +16,9 @@ from pydantic import TypeAdapter
 
 from gateway.model import Usage
 from gateway.wire import responses_answers
-from gateway.wire.openai import chunks
+from gateway.wire.openai import chunks, read_usage
 from gateway.wire.responses_events import FromChat
+from gateway.wire.responses_replay import events as replayed
 from gateway.wire.responses_requests import to_chat
 from tests.fakes import responses_answers as fake
 
@@ -38,6 +40,7 @@ DOCUMENT: dict[str, Any] = {
 TEXT = st.text(min_size=1, max_size=12)
 NAME = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
 BASE64 = st.from_regex(r"[A-Za-z0-9+/]{1,12}={0,2}", fullmatch=True)
+NOTHING = Usage(0, 0)
 COUNT = st.integers(0, 10**6)
 THOUGHTS = st.lists(
     st.builds(lambda text, seal: {"type": "thinking", "thinking": text, "signature": seal}, TEXT, BASE64)
@@ -82,6 +85,11 @@ def answers(draw: st.DrawFn) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
         "completion_tokens_details": {"reasoning_tokens": thought},
     }
+    if content and draw(st.booleans()):
+        places = {"start_index": 0, "end_index": len(content)}
+        message["annotations"] = [
+            {"type": "url_citation", "url_citation": {"title": draw(TEXT), "url": "https://a.test", **places}}
+        ]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
     head = {"id": "1", "object": "chat.completion", "created": 1_790_000_000, "model": "m"}
     return {**head, "choices": [choice], "usage": usage}
@@ -95,10 +103,10 @@ def streamed(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for block in message.get("thinking_blocks", ()):
         if block["type"] == "thinking":
             deltas += [{"reasoning_content": letter} for letter in block["thinking"]]
-            deltas.append({"reasoning_signature": block["signature"]})
-        else:
-            deltas.append({"thinking_blocks": [block]})
-    deltas += [{name: letter} for name in ("content", "refusal") for letter in message[name] or ""]
+        deltas.append({"thinking_blocks": [block]})
+    deltas += [{"content": letter} for letter in message["content"] or ""]
+    deltas.append({"annotations": message.get("annotations")})
+    deltas += [{"refusal": letter} for letter in message["refusal"] or ""]
     for index, call in enumerate(message.get("tool_calls", ())):
         kind, name = call["type"], "input" if call["type"] == "custom" else "arguments"
         deltas.append({"tool_calls": [{"index": index, **call, kind: {**call[kind], name: ""}}]})
@@ -109,10 +117,18 @@ def streamed(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {**answer, "choices": []}
 
 
-def told(chunks_: Iterable[dict[str, Any]], document: dict[str, Any]) -> list[dict[str, Any]]:
+def told(chunks_: Iterable[dict[str, Any]], document: dict[str, Any], usage: Usage = NOTHING) -> list[dict[str, Any]]:
     made = FromChat(document)
     events = [event for chunk in chunks_ for event in made.events(chunk)]
-    return [*events, *made.end()]
+    return [*events, *made.end(usage)]
+
+
+def response_of(answer: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    return responses_answers.from_chat(answer, document, used(answer))
+
+
+def used(answer: dict[str, Any]) -> Usage:
+    return read_usage(answer.get("usage")) or NOTHING
 
 
 def folded(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -131,7 +147,9 @@ def folded(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if kind.endswith("_part.added"):
             name = "summary" if "summary_index" in event else "content"
             assert event.get("summary_index", event.get("content_index")) == len(item[name])
-            item[name] = [*item[name], dict(event["part"])]
+            item[name] = [*item[name], json.loads(json.dumps(event["part"]))]
+        elif kind.endswith("annotation.added"):
+            item["content"][-1]["annotations"].append(event["annotation"])
         elif kind.endswith(".delta"):
             part, name = (
                 item,
@@ -155,18 +173,18 @@ def without_ends(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_response_is_one_of_openais_and_comes_back_as_it_was(
     answer: dict[str, Any], document: dict[str, Any]
 ) -> None:
-    response = responses_answers.from_chat(answer, document)
+    response = response_of(answer, document)
     Response.model_validate(response)
     chat = responses_answers.to_chat(response, 0)
     assert chat == {**answer, "id": "resp_1"}
-    assert responses_answers.from_chat(chat, document) == response
+    assert response_of(chat, document) == response
 
 
 @given(answers())
 def test_a_stream_ends_with_the_whole_response_and_tells_all_of_it_before(answer: dict[str, Any]) -> None:
-    whole = responses_answers.from_chat(answer, DOCUMENT)
+    whole = response_of(answer, DOCUMENT)
     for chunks_ in (streamed(answer), chunks(answer)):
-        events = told(chunks_, DOCUMENT)
+        events = told(chunks_, DOCUMENT, used(answer))
         assert [event["sequence_number"] for event in events] == list(range(len(events)))
         assert all(EVENT.validate_python(event).type == event["type"] for event in events)
         assert events[-1]["response"] == whole
@@ -179,9 +197,9 @@ def test_a_stream_ends_with_the_whole_response_and_tells_all_of_it_before(answer
 def test_openais_own_sdk_puts_a_stream_together_to_the_whole_response(answer: dict[str, Any]) -> None:
     answer["choices"][0]["finish_reason"] = "stop"
     state: Any = ResponseStreamState(input_tools=omit, text_format=omit)
-    for event in told(streamed(answer), DOCUMENT):
+    for event in told(streamed(answer), DOCUMENT, used(answer)):
         state.handle_event(EVENT.validate_python(event))
-    whole = Response.model_validate(responses_answers.from_chat(answer, DOCUMENT))
+    whole = Response.model_validate(response_of(answer, DOCUMENT))
     assert state._completed_response.output_text == whole.output_text
     made = state._completed_response.to_dict()
     for part in (part for item in made["output"] for part in item.get("content") or ()):
@@ -192,9 +210,20 @@ def test_openais_own_sdk_puts_a_stream_together_to_the_whole_response(answer: di
 
 
 @given(answers())
+def test_a_whole_response_is_replayed_as_the_stream_that_ends_with_it(answer: dict[str, Any]) -> None:
+    whole = response_of(answer, DOCUMENT)
+    events = list(replayed(whole))
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert all(EVENT.validate_python(event).type == event["type"] for event in events)
+    assert events[-1] == {"type": f"response.{whole['status']}", "sequence_number": len(events) - 1, "response": whole}
+    assert without_ends(folded(events)) == without_ends(whole["output"])
+    assert [event["item"] for event in events if event["type"] == "response.output_item.done"] == whole["output"]
+
+
+@given(answers())
 def test_what_a_client_sends_back_is_the_message_that_it_was(answer: dict[str, Any]) -> None:
     message = answer["choices"][0]["message"]
-    response = Response.model_validate(responses_answers.from_chat(answer, {}))
+    response = Response.model_validate(response_of(answer, {}))
     items = [item.to_dict() for item in response.output]
     _, *back = to_chat({"input": [{"role": "user", "content": "Hi"}, *items]})["messages"]
     expected: dict[str, Any] = {"role": "assistant", "content": None}
@@ -205,11 +234,10 @@ def test_what_a_client_sends_back_is_the_message_that_it_was(answer: dict[str, A
     assert back == ([expected] if items else [])
 
 
-@pytest.mark.parametrize("answer", [{}, {"choices": []}, {"choices": [{"message": 1}]}, {"choices": [{"message": {
-    "thinking_blocks": [1]}}]}])  # fmt: skip
+@pytest.mark.parametrize("answer", [{}, {"choices": []}, {"choices": [{"message": 1}]}])
 def test_what_is_no_chat_completion_is_told(answer: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
-        responses_answers.from_chat(answer, {})
+        response_of(answer, {})
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
-from gateway.wire.responses_requests import to_chat
+from gateway.model import Usage
+from gateway.wire.responses_answers import from_chat
+from gateway.wire.responses_requests import to_chat, without_foreign
 
 
 def part(kind: str, **says: Any) -> dict[str, Any]:
@@ -43,15 +46,20 @@ CALLED = {"id": "a", "type": "function", "function": {"name": "f", "arguments": 
             [{"type": "custom_tool_call_output", "call_id": "a", "output": "1"}],
             [{"role": "tool", "tool_call_id": "a", "content": "1"}],
         ),
-        ([{"type": "reasoning", "id": "rs_1", "summary": []}], []),
+        ([{"type": "reasoning", "id": "rs_1", "summary": []}], [{"role": "assistant", "content": None, "reasoning_id": "rs_1"}]),
         (
             [{"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm"}]}],
             [{"role": "assistant", "content": None, "thinking_blocks": [{"type": "thinking", "thinking": "Hm", "signature": ""}]}],
         ),
         (
-            [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "google:c2ln"}, {"role": "user", "content": "Hi"}, CALL],
+            [{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gateway:google:c2ln"}, {"role": "user", "content": "Hi"}, CALL],
             [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [CALLED]}],
         ),
+        (
+            [{"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm"}], "encrypted_content": "gAAAAAB="}],
+            [{"role": "assistant", "content": None, "thinking_blocks": [{"type": "thinking", "thinking": "Hm", "signature": ""}]}],
+        ),
+        ([{"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAAB="}], []),
         ([{"id": "msg_1"}], [part("item_reference", id="msg_1")]),
         ([{"type": "web_search_call", "id": "ws_1"}], [part("web_search_call", id="ws_1")]),
     ],
@@ -106,3 +114,25 @@ def test_each_field_asks_the_same_of_a_chat(given_: dict[str, Any], asked: dict[
 def test_instructions_come_first() -> None:
     messages = to_chat({"instructions": "Be brief.", "input": "Hi"})["messages"]
     assert messages == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+
+
+def test_thoughts_of_other_vendors_and_none_else_are_kept_from_openai() -> None:
+    answer = {"choices": [{"index": 0, "finish_reason": "stop", "message": {
+        "content": "Yo",
+        "thinking_blocks": [
+            {"type": "thinking", "thinking": "Hm", "signature": "c2ln"},
+            {"type": "thinking", "thinking": "Hm", "signature": ""},
+            {"type": "redacted_thinking", "data": "ZGF0YQ"},
+        ],
+        "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"},
+                        "extra_content": {"google": {"thought_signature": "c2ln"}}}],
+    }}]}  # fmt: skip
+    *thoughts, message, signed, call = from_chat(answer, {}, Usage(1, 1))["output"]
+    own: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAAAB="}
+    assert len(thoughts) == 3
+    kept = [{"role": "user", "content": "Hi"}, own, message, call]
+    body = orjson.dumps({"input": [*kept[:2], *thoughts, message, signed, call], "model": "m"})
+    assert orjson.loads(without_foreign(body)) == {"input": kept, "model": "m"}
+    for given_ in (kept, "gateway:thought: is a word", None):
+        body = orjson.dumps({"input": given_})
+        assert without_foreign(body) == body
