@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -45,8 +46,8 @@ class AnthropicProvider(HttpProvider):
         body = self._body(request, model, call.cap)
         return self.send(_MESSAGES, body, request, call, first_by, request.headers)
 
-    def read(self, request: ModelRequest, model: str, body: bytes) -> Completion:
-        found = read_whole("chat", body, "anthropic")
+    def read(self, request: ModelRequest, model: str, body: bytes, its_id: str | None) -> Completion:
+        found = replace(read_whole("chat", body, "anthropic"), upstream_request_id=its_id)
         return found if request.dialect in self.dialects else translated(found)
 
     def stream_of(self, request: ModelRequest, model: str, arriving: Arriving) -> VendorStream:

@@ -31,10 +31,10 @@ class AnthropicStream(VendorStream):
         self._transcript = MessageTranscript()
         self._chunks = None if is_native else ToChat(int(time.time()))
 
-    def cut(self, block: bytes) -> Cut:
+    def cut(self, block: bytes) -> Cut | None:
         """Its last event says something only to a client of this dialect; both get it."""
         if b'"error"' not in block and b"message_stop" not in block:
-            return Cut(block)
+            return None
         kept = []
         for event in sse.events(block):
             kept.append(event + b"\n\n")
@@ -44,7 +44,7 @@ class AnthropicStream(VendorStream):
                 return Cut(b"".join(kept), whole=True)
             if kind == "error":
                 return Cut(b"".join(kept[:-1]), error=payload, last=b"" if self._chunks else kept[-1])
-        return Cut(block)
+        return None
 
     def take(self, block: bytes) -> bytes | None:
         told = []

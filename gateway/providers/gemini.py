@@ -60,17 +60,19 @@ class GeminiProvider(HttpProvider):
             raise ModelNotFound(f"The provider {self.name!r} can have no model of such a name.", param="model")
         return self.send(_MODELS, body, request, call, first_by, suffix=model + method)
 
-    def read(self, request: ModelRequest, model: str, body: bytes) -> Completion:
+    def read(self, request: ModelRequest, model: str, body: bytes, its_id: str | None) -> Completion:
         check_parts(body)
         answer = orjson.loads(body)
         reported = answer.get("usageMetadata")
         usage = gemini_answers.read_usage(reported)
         if request.operation == "embeddings":
             in_base64 = request.asked.get("encoding_format") == "base64"
-            found = Completion(orjson.dumps(to_openai(answer, model, usage, in_base64)), usage=usage)
+            found = Completion(
+                orjson.dumps(to_openai(answer, model, usage, in_base64)), usage=usage, upstream_request_id=its_id
+            )
         else:
             chat = gemini_answers.to_chat(answer, int(time.time()), model)
-            found = read_choices(chat, orjson.dumps(chat), usage)
+            found = read_choices(chat, orjson.dumps(chat), usage, its_id)
         return replace(found, misreported=bool(reported) and usage is None)
 
     def stream_of(self, request: ModelRequest, model: str, arriving: Arriving) -> VendorStream:

@@ -30,17 +30,17 @@ class GeminiStream(VendorStream):
         self._chunks = ToChat(int(time.time()), model)
         self._transcript = Transcript("chat")
 
-    def cut(self, block: bytes) -> Cut:
+    def cut(self, block: bytes) -> Cut | None:
         """Only an error ends it before its body does."""
         if b'"error"' not in block:
-            return Cut(block)
+            return None
         kept: list[bytes] = []
         for event in sse.events(block):
             payload = next(iter(sse.payloads(event + b"\n\n")), b"")
             if _is_error(payload):
                 return Cut(b"".join(kept), error=payload)
             kept.append(event + b"\n\n")
-        return Cut(block)
+        return None
 
     def take(self, block: bytes) -> bytes | None:
         try:

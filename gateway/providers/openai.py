@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway.concurrency import in_turn
@@ -61,10 +62,10 @@ class OpenAIProvider(HttpProvider):
             body = without_foreign(body)
         return self.send(path, in_turn(len(body), lambda: edited(body, owned)), request, call, first_by)
 
-    def read(self, request: ModelRequest, model: str, body: bytes) -> Completion:
+    def read(self, request: ModelRequest, model: str, body: bytes, its_id: str | None) -> Completion:
         if self._takes_as_response(request):
-            return read_whole("chat", body, "responses")
-        return openai.read_whole(request.operation, body, self.vendor.reasoning_beside)
+            return replace(read_whole("chat", body, "responses"), upstream_request_id=its_id)
+        return openai.read_whole(request.operation, body, self.vendor.reasoning_beside, its_id)
 
     def stream_of(self, request: ModelRequest, model: str, arriving: Arriving) -> VendorStream:
         if self._takes_as_response(request):

@@ -27,7 +27,7 @@ class OpenAIStream(VendorStream):
         super().__init__(arriving)
         self._transcript = transcript
 
-    def cut(self, block: bytes) -> Cut:
+    def cut(self, block: bytes) -> Cut | None:
         return _up_to_the_end(block)
 
     def take(self, block: bytes) -> bytes | None:
@@ -42,12 +42,12 @@ class OpenAIStream(VendorStream):
         return self._transcript.generated
 
 
-def _up_to_the_end(block: bytes) -> Cut:
+def _up_to_the_end(block: bytes) -> Cut | None:
     """The events of the block before the one that ends the stream, if that is in it."""
     if b"error" not in block:
         at = block.find(_DONE)
         if at < 0:
-            return Cut(block)
+            return None
         if at == len(block) - len(_DONE) - 2 and (b"\n\n" + block).endswith(b"\n\n" + sse.DONE):
             return Cut(block[: -len(sse.DONE)], whole=True)
     kept: list[bytes] = []
@@ -57,7 +57,7 @@ def _up_to_the_end(block: bytes) -> Cut:
             if says == _DONE or _ERROR.search(event) or (b'"error"' in says and _reports_an_error(says)):
                 return Cut(b"".join(kept), says == _DONE, None if says == _DONE else says)
         kept.append(event + b"\n\n")
-    return Cut(block)
+    return None
 
 
 def _reports_an_error(payload: bytes) -> bool:

@@ -24,9 +24,9 @@ class ResponsesStream(VendorStream):
         super().__init__(arriving)
         self._transcript = ResponseTranscript()
 
-    def cut(self, block: bytes) -> Cut:
+    def cut(self, block: bytes) -> Cut | None:
         if not any(end in block for end in _ENDS):
-            return Cut(block)
+            return None
         kept = b""
         for event in sse.events(block):
             payload = next(iter(sse.payloads(event + b"\n\n")), b"")
@@ -36,7 +36,7 @@ class ResponsesStream(VendorStream):
             kept += event + b"\n\n"
             if kind in LAST:
                 return Cut(kept, whole=True)
-        return Cut(block)
+        return None
 
     def take(self, block: bytes) -> bytes | None:
         try:

@@ -28,7 +28,7 @@ _LAST_BYTES = 0.02  # seconds for the end of a body after its last event, so tha
 
 
 class Cut(NamedTuple):
-    """A block of events, up to the one that ends the stream.
+    """The last block of events, up to the one that ends the stream.
 
     Attributes:
         block: what comes before it, or with it where it says something.
@@ -76,8 +76,8 @@ class VendorStream(ABC):
         self._first = b""
 
     @abstractmethod
-    def cut(self, block: bytes) -> Cut:
-        """Look for the end of the stream in a block of whole events."""
+    def cut(self, block: bytes) -> Cut | None:
+        """Look for the end of the stream in a block of whole events; None where it goes on."""
 
     @abstractmethod
     def take(self, block: bytes) -> bytes | None:
@@ -134,10 +134,12 @@ class VendorStream(ABC):
         with contextlib.closing(self._reply.arrivals(TICK, MAX_STREAM_BYTES)) as arrivals:
             for data in arrivals:
                 try:
-                    cut = self.cut(framer.feed(data))
+                    block = framer.feed(data)
                 except ValueError as mistake:
                     raise not_understood(self._provider, str(mistake)) from mistake
-                for part in (cut.block,) if self._first else _first_apart(cut.block):
+                if cut := self.cut(block):
+                    block = cut.block
+                for part in (block,) if self._first else _first_apart(block):
                     told = self._checked(part) if part else b""
                     if time.monotonic() > self._due and not (part and self._first):  # comments are no first event
                         raise UpstreamTimeout(
@@ -146,10 +148,10 @@ class VendorStream(ABC):
                     yield told
                     if part and self._first:  # and whoever took it may have been slow
                         self._due = time.monotonic() + self._timeouts.idle
-                if cut.whole:
+                if cut and cut.whole:
                     self._reply.finish(_LAST_BYTES)
                     return
-                if cut.error is not None:
+                if cut and cut.error is not None:
                     raise self._ended_by(cut.error, cut.last)
         last = self.end()
         if last is None:

@@ -7,7 +7,6 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -89,8 +88,9 @@ class HttpProvider(ABC):
         """Write the request and `send` it."""
 
     @abstractmethod
-    def read(self, request: ModelRequest, model: str, body: bytes) -> Completion:
-        """What a whole answer says. Raises TooManyParts, or ValueError where it is none."""
+    def read(self, request: ModelRequest, model: str, body: bytes, its_id: str | None) -> Completion:
+        """What a whole answer says, whose call has this id at the provider. Raises TooManyParts, or ValueError where it
+        is none."""
 
     @abstractmethod
     def stream_of(self, request: ModelRequest, model: str, arriving: Arriving) -> VendorStream:
@@ -140,12 +140,11 @@ class HttpProvider(ABC):
     def _whole(self, request: ModelRequest, model: str, reply: Reply, most_bytes: int | None = None) -> Completion:
         body = reply.read(most_bytes)
         try:
-            found = self.read(request, model, body)
+            return self.read(request, model, body, self._request_id(reply.headers))
         except TooManyParts as error:
             raise too_large(self.name, str(error)) from error
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             raise no_answer(self.name, body) from error
-        return replace(found, upstream_request_id=self._request_id(reply.headers))
 
     def _request_id(self, headers: Mapping[str, str]) -> str | None:
         """The provider's own id of a call, if it may be told."""

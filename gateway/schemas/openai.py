@@ -176,5 +176,5 @@ def _read(operation: Operation, schema: Schema, document: dict[str, Any], body: 
         stream=stream,
         stream_options=options or {},
         unknown=unknown,
-        hints=tuple(name for name in _HINTS.intersection(document) if document[name] is not None),
+        hints=() if _HINTS.isdisjoint(document) else tuple(name for name in _HINTS if document.get(name) is not None),
     )

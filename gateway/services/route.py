@@ -126,7 +126,7 @@ class Route:
         except InvalidField as error:
             self._routing.targets.leave(step.place, None, sent=False)
             raise (self._failure or error) from None
-        return self._exchange._replace(request=request)
+        return self._exchange if request is self._exchange.request else self._exchange._replace(request=request)
 
     def failure(self) -> GatewayError:
         """Why there is no further step; told once."""

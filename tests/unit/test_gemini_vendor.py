@@ -13,7 +13,7 @@ from google.genai import errors, types
 from pydantic import BaseModel
 
 from tests.fakes.gemini_answers import BLOCK, HOLD_BACK, THOUGHT, answer, events, exhausted, signature
-from tests.fakes.gemini_schema import misfits
+from tests.fakes.gemini_schema import COUNT, DIMENSIONS, EMBED, misfits
 from tests.fakes.gemini_vendor import DRESSES, PROVIDER_KEY, GeminiVendor
 
 MODEL = "gemini-2.5-flash"
@@ -39,10 +39,12 @@ def vendor() -> Iterator[GeminiVendor]:
 
 @pytest.fixture
 def client(vendor: GeminiVendor) -> Iterator[genai.Client]:
-    with genai.Client(
-        api_key=PROVIDER_KEY, http_options=types.HttpOptions(base_url=vendor.base_url, api_version="v1beta")
-    ) as client:
+    with opened(vendor) as client:
         yield client
+
+
+def opened(vendor: GeminiVendor, key: str = PROVIDER_KEY) -> genai.Client:
+    return genai.Client(api_key=key, http_options={"base_url": vendor.base_url, "api_version": "v1beta"})
 
 
 def ask(client: genai.Client, stream: bool = False, contents: Any = "Hello", model: str = MODEL, **config: Any) -> Any:
@@ -135,6 +137,27 @@ def test_an_answer_is_held_back_or_cut_off(stream: bool, client: genai.Client) -
     assert (found.candidates[0].finish_reason, text(parts)) == (types.FinishReason.MAX_TOKENS, "Answer 0 t")
 
 
+@pytest.mark.parametrize("uncounted", [False, True])
+def test_texts_are_embedded_as_the_sdk_asks(uncounted: bool, client: genai.Client, vendor: GeminiVendor) -> None:
+    vendor.now.uncounted = uncounted
+    config = types.EmbedContentConfig(task_type="RETRIEVAL_DOCUMENT", title="Towns", output_dimensionality=5)
+    contents: Any = ["a", "b"]
+    found = client.models.embed_content(model="gemini-embedding-001", contents=contents, config=config)
+    first, second = [one.values for one in found.embeddings or ()]
+    assert (len(first or ()), first == second) == (5, False)
+    assert (found.usage_metadata.prompt_token_count if found.usage_metadata else None) == (None if uncounted else 21)
+    (whole,) = client.models.embed_content(model="gemini-embedding-001", contents="a").embeddings or ()
+    assert len(whole.values or ()) == DIMENSIONS
+    assert vendor.complaints == []
+
+
+def test_the_sdk_reads_a_count_that_is_what_an_answer_reports(client: genai.Client, vendor: GeminiVendor) -> None:
+    counted = client.models.count_tokens(model=MODEL, contents="Hello")
+    found, _ = ask(client)
+    assert counted.total_tokens == found.usage_metadata.prompt_token_count > 0
+    assert vendor.complaints == []
+
+
 @pytest.mark.parametrize(
     ("status", "name"), [(400, "INVALID_ARGUMENT"), (429, "RESOURCE_EXHAUSTED"), (503, "UNAVAILABLE")]
 )
@@ -155,24 +178,13 @@ def test_a_quota_of_a_day_has_its_name() -> None:
 
 
 def test_only_who_shows_the_key_is_answered(vendor: GeminiVendor) -> None:
-    with (
-        genai.Client(
-            api_key="another", http_options=types.HttpOptions(base_url=vendor.base_url, api_version="v1beta")
-        ) as client,
-        pytest.raises(errors.ClientError, match="API_KEY_INVALID"),
-    ):
+    with opened(vendor, "another") as client, pytest.raises(errors.ClientError, match="API_KEY_INVALID"):
         ask(client)
     assert vendor.complaints == ["not the vendor's key"]
 
 
 def test_a_header_of_the_sdk_is_a_complaint_where_a_gateway_should_be() -> None:
-    with (
-        GeminiVendor(secret=PROVIDER_KEY) as vendor,
-        genai.Client(
-            api_key=PROVIDER_KEY, http_options=types.HttpOptions(base_url=vendor.base_url, api_version="v1beta")
-        ) as client,
-        pytest.raises(errors.ClientError),
-    ):
+    with GeminiVendor(secret=PROVIDER_KEY) as vendor, opened(vendor) as client, pytest.raises(errors.ClientError):
         ask(client)
     assert {"header x-goog-api-client", "the client's key"} <= set(vendor.complaints)
 
@@ -218,6 +230,36 @@ def test_a_request_that_does_not_fit_is_refused(more: dict[str, Any], complaint:
     body = {**HELLO, **more}
     model = NEWER if "thought_signature" in complaint else MODEL
     assert misfits(model, json.dumps(body).encode())[0].startswith(complaint)
+
+
+TEXT: Any = {"model": f"models/{MODEL}", "content": {"parts": [{"text": "a"}]}}
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "complaint"),
+    [
+        (COUNT, {}, "one of contents and generateContentRequest"),
+        (COUNT, {**HELLO, "generateContentRequest": {"model": "models/a", **HELLO}}, "one of contents and"),
+        (COUNT, {"generateContentRequest": HELLO}, "generateContentRequest.model: Field required"),
+        (COUNT, {"generateContentRequest": {"model": MODEL, **HELLO}}, f"generateContentRequest.model is '{MODEL}'"),
+        (COUNT, {"contents": [ASKS, CALLS, ASKS]}, "the number of function response parts"),
+        (EMBED, {"requests": []}, "at most 100 requests can be in one batch"),
+        (EMBED, {"requests": [TEXT] * 101}, "at most 100 requests can be in one batch"),
+        (EMBED, {"requests": [{**TEXT, "model": MODEL}]}, f"requests[0].model is '{MODEL}'"),
+        (EMBED, {"requests": [{"content": TEXT["content"]}]}, "requests.0.model: Field required"),
+        (EMBED, {"requests": [{**TEXT, "content": "a"}]}, "requests.0.content: "),
+        (EMBED, {"requests": [{**TEXT, "content": {"parts": [{"text": ""}]}}]}, "requests[0].content contains an empty"),
+        (EMBED, {"requests": [{**TEXT, "content": {"parts": []}}]}, "requests[0].content contains an empty"),
+        (EMBED, {"requests": [{**TEXT, "outputDimensionality": 0}]}, "requests[0].output_dimensionality"),
+        (EMBED, {"requests": [{**TEXT, "outputDimensionality": "5"}]}, ".requests.0.outputDimensionality: '5' is of"),
+        (EMBED, {"requests": [{**TEXT, "output_dimensionality": 5}]}, ".requests.0.outputDimensionality: is not"),
+        (EMBED, {"requests": [{**TEXT, "autoTruncate": True}]}, "requests.0.autoTruncate: Extra inputs"),
+        (EMBED, {"requests": [{**TEXT, "title": "a"}]}, "requests[0].title is only for"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_count_or_a_batch_that_does_not_fit_is_refused(method: str, body: dict[str, Any], complaint: str) -> None:
+    assert misfits(MODEL, json.dumps(body).encode(), method=method)[0].startswith(complaint)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.config.secrets import Redactor
-from gateway.config.settings import ProviderSettings, Secret, Timeouts
 from gateway.errors import (
     AnswerTooLarge,
     CredentialRefused,
@@ -25,15 +23,14 @@ from gateway.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from gateway.model import Completion, ModelRequest
+from gateway.model import Completion
 from gateway.providers.base import Call, Stream, failure
-from gateway.providers.gemini import GeminiProvider
 from tests.fakes.gemini_answers import BLOCK, HOLD_BACK, THOUGHT, error, exhausted, overloaded, signature, wrong_key
-from tests.fakes.gemini_vendor import DRESSES, PROVIDER_KEY, GeminiVendor
+from tests.fakes.gemini_vendor import DRESSES, GeminiVendor
 from tests.fakes.upstream import Upstream, answers, sends
+from tests.unit.providers.gemini_calls import HI, MODEL, fitting, provider
 
-MODEL, NEWER = "gemini-2.5-flash", "gemini-3-flash-preview"
-HI = {"role": "user", "content": "Hi"}
+NEWER = "gemini-3-flash-preview"
 CLOCK = {"type": "function", "function": {"name": "clock", "parameters": {"properties": {"zone": {"type": "string"}}}}}
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 
@@ -45,21 +42,13 @@ def vendor() -> Iterator[GeminiVendor]:
         assert vendor.complaints == []
 
 
-def provider(base_url: str, key: str = PROVIDER_KEY, **timeouts: float) -> GeminiProvider:
-    settings = ProviderSettings("up", "gemini", base_url, (Secret(key),), timeouts=Timeouts(**timeouts))
-    return GeminiProvider(settings, Redactor(settings.secrets()))
-
-
-def request(stream: bool = False, **asked: Any) -> ModelRequest:
-    return ModelRequest("chat", None, {"messages": [HI], **asked}, stream=stream)
-
-
 def ask(base_url: str, stream: bool = False, model: str = MODEL, cap: int | None = None, **asked: Any) -> Completion:
     """What comes of a call; the chunks of a stream say the same as what is put together of them."""
-    own, call = request(stream, **asked), Call("call-1", 1, cap=cap)
+    to, call = provider(base_url), Call("call-1", 1, cap=cap)
+    own = fitting(to, {"messages": [HI], **asked}, model, stream)
     if not stream:
-        return provider(base_url).complete(own, model, call)
-    opened = provider(base_url).stream(own, model, call)
+        return to.complete(own, model, call)
+    opened = to.stream(own, model, call)
     told = chunks(opened)
     found = opened.completion()
     texts = [
@@ -209,8 +198,10 @@ def test_a_failure_is_told_before_the_client_is_sent_anything(
 
 
 def test_a_wrong_key_is_the_operators_matter() -> None:
-    with GeminiVendor() as vendor, pytest.raises(CredentialRefused):
-        provider(vendor.base_url, "AIza-of-nobody").complete(request(), MODEL, Call("call-1", 1))
+    with GeminiVendor() as vendor:
+        to = provider(vendor.base_url, "AIza-of-nobody")
+        with pytest.raises(CredentialRefused):
+            to.complete(fitting(to, {"messages": [HI]}), MODEL, Call("call-1", 1))
 
 
 def test_the_check_lists_models(vendor: GeminiVendor) -> None:
@@ -227,7 +218,8 @@ def test_a_stream_is_read_however_it_is_written(dress: str, cut: int, vendor: Ge
 @pytest.mark.parametrize("how", ["cut", "end", "error"])
 def test_a_stream_that_breaks_off_says_so_after_what_came(how: Any, vendor: GeminiVendor) -> None:
     vendor.now.break_after, vendor.now.break_by = 2, how
-    opened = provider(vendor.base_url).stream(request(True), MODEL, Call("call-1", 1))
+    to = provider(vendor.base_url)
+    opened = to.stream(fitting(to, {"messages": [HI]}, stream=True), MODEL, Call("call-1", 1))
     with pytest.raises(UpstreamError) as caught:
         chunks(opened)
     assert (opened.completion().text, opened.completion().usage) == ("Answer 0 t", None)
@@ -247,9 +239,9 @@ def test_a_stream_that_breaks_off_at_once_sends_a_client_nothing(
 
 def test_a_stream_that_says_nothing_is_given_up(vendor: GeminiVendor) -> None:
     vendor.now.silent = True
-    started = time.monotonic()
+    started, to = time.monotonic(), provider(vendor.base_url, first_byte=0.3)
     with pytest.raises(UpstreamTimeout):
-        provider(vendor.base_url, first_byte=0.3).stream(request(True), MODEL, Call("call-1", 1))
+        to.stream(fitting(to, {"messages": [HI]}, stream=True), MODEL, Call("call-1", 1))
     assert time.monotonic() - started < 3
 
 

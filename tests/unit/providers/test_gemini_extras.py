@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
-from gateway.config.secrets import Redactor
-from gateway.config.settings import ProviderSettings, Secret
-from gateway.errors import GatewayError, InvalidField, ModelNotFound, ProviderBusy, ProviderFailed, ProviderRefused
-from gateway.errors import UpstreamError
-from gateway.model import Completion, ModelRequest
+from gateway.errors import (
+    GatewayError,
+    InvalidField,
+    ModelNotFound,
+    ProviderBusy,
+    ProviderFailed,
+    ProviderRefused,
+    UpstreamError,
+)
+from gateway.model import Completion
 from gateway.providers.base import Call
-from gateway.providers.fitting import fitted
-from gateway.providers.gemini import GeminiProvider
 from tests.fakes.gemini_schema import DIMENSIONS
-from tests.fakes.gemini_vendor import PROVIDER_KEY, GeminiVendor
+from tests.fakes.gemini_vendor import GeminiVendor
 from tests.fakes.upstream import Upstream, answers
+from tests.unit.providers.gemini_calls import HI, MODEL, fitting, provider
 
-MODEL, EMBEDDER = "gemini-2.5-flash", "gemini-embedding-001"
+EMBEDDER = "gemini-embedding-001"
 CLOCK = {"type": "function", "function": {"name": "clock", "parameters": {"properties": {"zone": {"type": "string"}}}}}
-HI: Any = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], "tools": [CLOCK]}
+ASKED: Any = {"messages": [{"role": "system", "content": "Be brief."}, HI], "tools": [CLOCK]}
 FAILURES = [(400, ProviderRefused), (429, ProviderBusy), (503, ProviderFailed)]
 
 
@@ -35,24 +38,14 @@ def vendor() -> Iterator[GeminiVendor]:
         assert vendor.complaints == []
 
 
-def provider(base_url: str) -> GeminiProvider:
-    settings = ProviderSettings("up", "gemini", base_url, (Secret(PROVIDER_KEY),))
-    return GeminiProvider(settings, Redactor(settings.secrets()))
-
-
-def fitting(to: GeminiProvider, operation: Any, model: str, asked: dict[str, Any]) -> ModelRequest:
-    own = ModelRequest(operation, None, asked, body=orjson.dumps(asked))
-    return fitted(own, to, model, refuse_hints=False, lenient=False)[0]
-
-
 def embed(base_url: str, model: str = EMBEDDER, **asked: Any) -> Completion:
     to = provider(base_url)
-    return to.complete(fitting(to, "embeddings", model, {"input": "Hi", **asked}), model, Call("call-1", 1))
+    return to.complete(fitting(to, {"input": "Hi", **asked}, model, operation="embeddings"), model, Call("call-1", 1))
 
 
 def count(base_url: str, model: str = MODEL, **asked: Any) -> int:
     to = provider(base_url)
-    return to.count_tokens(fitting(to, "chat", model, {**HI, **asked}), model, Call("call-1", 1))
+    return to.count_tokens(fitting(to, {**ASKED, **asked}, model), model, Call("call-1", 1))
 
 
 def test_texts_are_embedded_in_one_call_and_their_tokens_counted(vendor: GeminiVendor) -> None:
@@ -69,7 +62,7 @@ def test_texts_are_embedded_in_one_call_and_their_tokens_counted(vendor: GeminiV
 
 def test_a_cap_of_answers_is_nothing_to_embeddings(vendor: GeminiVendor) -> None:
     to = provider(vendor.base_url)
-    request = fitting(to, "embeddings", EMBEDDER, {"input": "Hi", "dimensions": 3})
+    request = fitting(to, {"input": "Hi", "dimensions": 3}, EMBEDDER, operation="embeddings")
     found = to.complete(request, EMBEDDER, Call("call-1", 1, cap=5))
     assert len(orjson.loads(found.body)["data"][0]["embedding"]) == 3
 
@@ -100,7 +93,7 @@ def test_embeddings_that_cannot_be_understood_are_an_upstream_error(body: bytes,
 
 def test_a_prompt_has_as_many_tokens_as_are_reported_of_it_once_it_is_answered(vendor: GeminiVendor) -> None:
     counted, to = count(vendor.base_url), provider(vendor.base_url)
-    found = to.complete(fitting(to, "chat", MODEL, HI), MODEL, Call("call-2", 1))
+    found = to.complete(fitting(to, ASKED), MODEL, Call("call-2", 1))
     assert found.usage is not None
     assert counted == found.usage.prompt_tokens
     first, second = (json.loads(received.body) for received in vendor.received)
@@ -110,7 +103,7 @@ def test_a_prompt_has_as_many_tokens_as_are_reported_of_it_once_it_is_answered(v
 
 def test_a_prompt_that_will_be_streamed_is_counted_whole(vendor: GeminiVendor) -> None:
     to = provider(vendor.base_url)
-    request = replace(fitting(to, "chat", MODEL, HI), stream=True)
+    request = fitting(to, ASKED, stream=True)
     assert to.count_tokens(request, MODEL, Call("call-1", 1)) == count(vendor.base_url)
 
 
