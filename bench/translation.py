@@ -18,6 +18,7 @@ import orjson
 from bench.kernel import loop_us
 from bench.scenarios import agent, message
 from gateway.model import Answer, Completion, Dialect, ModelRequest, Target, Usage
+from gateway.providers.base import Translation
 from gateway.providers.fitting import fitted
 from gateway.schemas import anthropic, anthropic_stream, openai, openai_stream, responses, responses_stream
 from gateway.services.relay import Writer
@@ -49,8 +50,8 @@ class _Vendor(NamedTuple):
     write: Callable[[Document], Document]
     operations: frozenset[str] = frozenset({"chat"})
 
-    def translate(self, request: ModelRequest, model: str) -> Document:
-        return self.write(dict(request.asked))
+    def translate(self, request: ModelRequest, model: str) -> Translation:
+        return Translation(self.write(dict(request.asked)))
 
 
 class _Client(NamedTuple):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings as properties
 
 from gateway.app import COUNTERS, DIRECTORY, LEDGER, create_app
 from gateway.config import Settings, load
@@ -22,6 +23,9 @@ from tests.fakes.upstream import Upstream
 from tests.faults.reporting import figures, pytest_configure, pytest_runtest_makereport, pytest_sessionfinish
 
 __all__ = ["figures", "pytest_configure", "pytest_runtest_makereport", "pytest_sessionfinish"]
+
+properties.register_profile("untimed", deadline=None)  # how long an example takes says how busy a machine is
+properties.load_profile("untimed")
 
 EMPTY = f"empty_{uuid.uuid4().hex}"
 KEY = "test-key-0123456789"  # long enough not to be warned of

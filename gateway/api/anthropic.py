@@ -14,6 +14,7 @@ from gateway.api.openapi import ASKS_A_MODEL, describe
 from gateway.model import ModelRequest
 from gateway.schemas import anthropic as dialect
 from gateway.schemas import anthropic_answers as answers
+from gateway.schemas.answers import AnthropicErrorSchema
 from gateway.schemas.anthropic_stream import StreamWriter, write
 from gateway.services.counting import Counting
 from gateway.services.inference import Inference
@@ -34,13 +35,20 @@ def blueprint(inference: Inference, counting: Counting, max_body_bytes: int) -> 
         request=dialect.MessagesSchema,
         answer=answers.MessageSchema,
         streams="Anthropic's events as server-sent events; a break ends with `event: error`.",
+        failure=AnthropicErrorSchema,
         **ASKS_A_MODEL,
     )
     def messages() -> Response:
         return answer(inference, asked(dialect.read_messages), write, StreamWriter())
 
     @routes.post("/messages/count_tokens")
-    @describe("Count a prompt's tokens", request=dialect.CountSchema, answer=answers.TokenCountSchema, **ASKS_A_MODEL)
+    @describe(
+        "Count a prompt's tokens",
+        request=dialect.CountSchema,
+        answer=answers.TokenCountSchema,
+        failure=AnthropicErrorSchema,
+        **ASKS_A_MODEL,
+    )
     def count_tokens() -> Response:
         counted = counting.count(exchange(asked(dialect.read_count)))
         return Whole(b'{"input_tokens":%d}' % counted, {})

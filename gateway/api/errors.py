@@ -55,7 +55,7 @@ def respond(error: GatewayError, status: int | None = None) -> Response:
 
 def _respond_to_flask(error: HTTPException) -> Response:
     status = error.code or 500
-    if status == 405 and request.headers.get("Upgrade", "").lower() == "websocket":
+    if status in (400, 405) and request.headers.get("Upgrade", "").lower() == "websocket":
         return respond(NoWebSockets())
     if status in _OF_FLASK:
         response = respond(_OF_FLASK[status]())

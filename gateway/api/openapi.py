@@ -75,6 +75,7 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "x-gateway-attempts": ("integer", "Calls to providers that it took."),
     "x-gateway-overhead-ms": ("number", "The gateway's own share of the time."),
     "x-gateway-cost-usd": ("number", "What a whole answer cost; absent for a model without a price."),
+    "x-gateway-dropped": ("string", "What of the request was left out, since the provider's API has nothing like it."),
     "x-gateway-upstream-request-id": ("string", "The provider's own id of the call, if it gave one."),
     **{
         f"x-ratelimit-{what}-{unit}": (type_, f"{meaning} of {unit} that has least left; absent where there is none.")
@@ -127,6 +128,7 @@ class _Description:
     operation: dict[str, Any]
     errors: tuple[type[GatewayError], ...]
     statuses: Mapping[type[GatewayError], int]
+    failure: Any
 
 
 def describe(
@@ -141,6 +143,7 @@ def describe(
     errors: Iterable[type[GatewayError]] = (),
     statuses: Mapping[type[GatewayError], int] | None = None,
     streams: str | None = None,
+    failure: Any = ErrorSchema,
 ) -> Callable[[View], View]:
     """Describe a view. What all routes share (tag, security, X-Request-ID, 401, 500) is added by `document`.
 
@@ -155,6 +158,7 @@ def describe(
         errors: how it can fail.
         statuses: the statuses that this route gives to errors instead of their own.
         streams: what comes instead where the request asks for a stream, if it can.
+        failure: the marshmallow schema class of a failure.
 
     Returns:
         A decorator that leaves the view as it is.
@@ -172,7 +176,7 @@ def describe(
         operation["requestBody"] = {"required": True, "content": _content(request)}
 
     def attach(view: View) -> View:
-        vars(view)["description"] = _Description(operation, tuple(errors), statuses or {})
+        vars(view)["description"] = _Description(operation, tuple(errors), statuses or {}, failure)
         return view
 
     return attach
@@ -218,29 +222,30 @@ def _operation(endpoint: str, description: _Description) -> dict[str, Any]:
         operation["security"] = [{}, {"bearer": []}] if endpoint == METRICS else []
     if endpoint not in OPEN or endpoint == METRICS:
         errors += [Unauthorized, InvalidRequest, TooManyGuesses, LedgerUnavailable]  # two headers, guesses, no answer
-    responses = operation["responses"] | _failures(errors, description.statuses)
+    responses = operation["responses"] | _failures(errors, description.statuses, description.failure)
     for response in responses.values():
         response["headers"] = _references(["X-Request-ID"]) | response.get("headers", {})
     operation["responses"] = dict(sorted(responses.items()))
     return operation
 
 
-def _failures(errors: Iterable[type[GatewayError]], statuses: Mapping[type[GatewayError], int]) -> dict[int, Any]:
+def _failures(
+    errors: Iterable[type[GatewayError]], statuses: Mapping[type[GatewayError], int], schema: Any
+) -> dict[int, Any]:
     by_status: dict[int, set[type[GatewayError]]] = {}
     for error in errors:
         own = ProviderRefused.statuses if error is ProviderRefused else [statuses.get(error, error.status)]
         for status in own:
             by_status.setdefault(status, set()).add(error)
-    return {status: _failure(status, found) for status, found in by_status.items()}
+    return {status: _failure(status, found, schema) for status, found in by_status.items()}
 
 
-def _failure(status: int, errors: set[type[GatewayError]]) -> dict[str, Any]:
+def _failure(status: int, errors: set[type[GatewayError]], schema: Any) -> dict[str, Any]:
     codes = {code for error in errors for code in (error.code, *error.other_codes)}
     reasons = [f"`{code}`" for code in sorted(codes)]
-    schema: Any = ErrorSchema
     if ProviderRefused in errors:
         reasons.append("the provider's own answer where it refuses the request")
-        schema = {"anyOf": [ErrorSchema, {"type": ["object", "array"]}]}
+        schema = {"anyOf": [schema, {"type": ["object", "array"]}]}
     return {
         "description": f"{HTTPStatus(status).phrase}: {', '.join(reasons)}",
         "content": _content(schema),

@@ -54,7 +54,8 @@ class NotFound(GatewayError):
     code = "not_found"
     type = "invalid_request_error"
     default_message = (
-        "There is nothing at this path. GET /docs lists what there is; OpenAI's SDKs need a base_url ending in /v1."
+        "There is nothing at this path. GET /docs lists what there is; OpenAI's SDKs need a base_url ending in /v1, "
+        "Anthropic's one without it."
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings
 from gateway.model import Completion, ModelRequest
 from gateway.providers.anthropic_stream import AnthropicStream
-from gateway.providers.base import Call, no_answer
+from gateway.providers.base import Call, Translation, no_answer
 from gateway.providers.http import Reply
 from gateway.providers.stream import Arriving, VendorStream
 from gateway.providers.vendor import LARGEST_UNSTREAMED, HttpProvider
@@ -38,9 +37,12 @@ class AnthropicProvider(HttpProvider):
     def __init__(self, settings: ProviderSettings, redactor: Redactor) -> None:
         super().__init__(settings, redactor, _MESSAGES, _COUNT)
 
-    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+    def translate(self, request: ModelRequest, model: str) -> Translation:
         document = from_chat(request.asked, model, _MOST_OF_NEWER if _NEWER.search(model) else _MOST)
-        return {**document, "metadata": {"user_id": request.user_id}} if request.user_id else document
+        if request.user_id:
+            document["metadata"] = {"user_id": request.user_id}
+        thinks = "thinking" in document or request.asked.get("reasoning_effort") in (None, "none")
+        return Translation(document, frozenset() if thinks else frozenset({"reasoning_effort"}))
 
     def ask(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
         body = self._body(request, model, call.cap)

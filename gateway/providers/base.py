@@ -62,6 +62,18 @@ class Call(NamedTuple):
         return self.deadline is not None and time.monotonic() >= self.deadline
 
 
+class Translation(NamedTuple):
+    """A request in the words of a provider's API.
+
+    Attributes:
+        document: without the model's name and how the answer is delivered.
+        unused: names of hints that this model has no use for, or not beside the rest.
+    """
+
+    document: Mapping[str, Any]
+    unused: frozenset[str] = frozenset()
+
+
 class Provider(Protocol):
     """A configured provider.
 
@@ -86,9 +98,8 @@ class Provider(Protocol):
         """
         ...
 
-    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
-        """A request that came in another dialect, in the words of the provider's API: without the model's name and how
-        the answer is delivered.
+    def translate(self, request: ModelRequest, model: str) -> Translation:
+        """A request that came in another dialect, in the words of the provider's API.
 
         Raises:
             Untranslatable: it has nothing like a part of it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings
 from gateway.errors import ModelNotFound
 from gateway.model import Completion, ModelRequest
-from gateway.providers.base import Call, no_answer
+from gateway.providers.base import Call, Translation, no_answer
 from gateway.providers.gemini_stream import GeminiStream
 from gateway.providers.http import Reply
 from gateway.providers.stream import Arriving, VendorStream
@@ -78,10 +77,10 @@ class GeminiProvider(HttpProvider):
     def stream_of(self, request: ModelRequest, model: str, arriving: Arriving) -> VendorStream:
         return GeminiStream(arriving, model)
 
-    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+    def translate(self, request: ModelRequest, model: str) -> Translation:
         if request.operation == "embeddings":
-            return from_openai(request.asked, model)
-        return gemini_requests.from_chat(request.asked, model)
+            return Translation(from_openai(request.asked, model))
+        return Translation(gemini_requests.from_chat(request.asked, model))
 
     def _body(self, request: ModelRequest, cap: int | None) -> bytes:
         body = request.body or b"{}"

@@ -22,7 +22,7 @@ from gateway.config.schema import AnswerSchema
 from gateway.config.settings import OfflineSettings, ProviderSettings
 from gateway.errors import ClientLeft, GatewayError, ModelNotFound, UpstreamError, UpstreamTimeout
 from gateway.model import Completion, Dialect, ModelRequest, Operation
-from gateway.providers.base import TICK, Call, Report, failure
+from gateway.providers.base import TICK, Call, Report, Translation, failure
 from gateway.providers.echo import Echo, PromptCount, TokenCount, Unanswerable, digest, said_last
 from gateway.wire import sse
 from gateway.wire.fields import ApiName
@@ -57,8 +57,8 @@ class OfflineProvider:
             self._named(model)
         return Report("built in")
 
-    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
-        return request.asked
+    def translate(self, request: ModelRequest, model: str) -> Translation:
+        return Translation(request.asked)
 
     def complete(self, request: ModelRequest, model: str, call: Call) -> Completion:
         patience = _Patience(self.name, self._total, call)

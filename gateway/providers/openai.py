@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from gateway.concurrency import in_turn
 from gateway.config.secrets import Redactor
 from gateway.config.settings import ProviderSettings
 from gateway.model import Completion, ModelRequest, Operation
-from gateway.providers.base import Call
+from gateway.providers.base import Call, Translation
 from gateway.providers.http import Reply
 from gateway.providers.openai_stream import OpenAIStream
 from gateway.providers.responses_stream import ResponsesStream
@@ -81,10 +80,10 @@ class OpenAIProvider(HttpProvider):
     def _takes_as_response(self, request: ModelRequest) -> bool:
         return request.dialect == "responses" and "responses" in self.dialects
 
-    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+    def translate(self, request: ModelRequest, model: str) -> Translation:
         if request.operation != "chat":
-            return request.asked
-        return from_chat(request.asked, self._cap_of(model))
+            return Translation(request.asked)
+        return Translation(from_chat(request.asked, self._cap_of(model)))
 
     def _caps(self, request: ModelRequest, model: str, most: int) -> dict[str, int | None]:
         """The fields that cap an answer, none above `most`. A vendor need not know the name that the client used."""

@@ -7,7 +7,6 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import orjson
 
@@ -16,7 +15,7 @@ from gateway.config.settings import ProviderSettings
 from gateway.config.vendors import VENDORS
 from gateway.errors import AnswerTooLarge, GatewayError, ProviderFailed, ProviderRefused
 from gateway.model import Completion, Dialect, ModelRequest, Operation
-from gateway.providers.base import Call, Report, Stream, failure, no_answer
+from gateway.providers.base import Call, Report, Stream, Translation, failure, no_answer
 from gateway.providers.checking import check
 from gateway.providers.connection import Deadlines
 from gateway.providers.http import Reply, Transport, too_large
@@ -80,7 +79,7 @@ class HttpProvider(ABC):
         return stream
 
     @abstractmethod
-    def translate(self, request: ModelRequest, model: str) -> Mapping[str, Any]:
+    def translate(self, request: ModelRequest, model: str) -> Translation:
         """See `gateway.providers.base.Provider`."""
 
     @abstractmethod

@@ -52,6 +52,22 @@ class ErrorSchema(AnswerSchema):
     error = fields.Nested(ErrorDetailSchema, required=True)
 
 
+class AnthropicErrorDetailSchema(AnswerSchema):
+    type = fields.String(required=True)
+    message = fields.String(required=True)
+    code = fields.String()
+    param = fields.String()
+    limit = fields.Nested(RefusingLimitSchema)
+
+
+class AnthropicErrorSchema(AnswerSchema):
+    """Every failure of the gateway, in Anthropic's shape."""
+
+    type = fields.String(required=True, validate=validate.Equal("error"))
+    error = fields.Nested(AnthropicErrorDetailSchema, required=True)
+    request_id = fields.String(required=True)
+
+
 class IndexSchema(AnswerSchema):
     service = fields.String(required=True)
     version = fields.String(required=True)

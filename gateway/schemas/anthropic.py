@@ -124,10 +124,7 @@ class CountSchema(Schema):
     tool_choice = TypedObject(allow_none=True, metadata=BOTH)
     tools = Objects("name", allow_none=True, metadata=BOTH)
 
-    example: ClassVar[dict[str, Any]] = {
-        "model": "smart",
-        "messages": [{"role": "user", "content": "What is a gateway?"}],
-    }
+    example: ClassVar[dict[str, Any]] = {"messages": [{"role": "user", "content": "What is a gateway?"}]}
 
 
 class MessagesSchema(CountSchema):

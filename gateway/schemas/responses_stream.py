@@ -35,7 +35,8 @@ class StreamWriter(NamedEventWriter):
         super().__init__("responses", lambda: FromChat(_document(request)))
 
     def error(self, error: GatewayError) -> bytes:
-        return sse.named_event({"type": "error", "sequence_number": self.told, **_described(error)})
+        told = _described(error)  # once more below `error`, where OpenAI's SDK looks for what to raise
+        return sse.named_event({"type": "error", "sequence_number": self.told, **told, "error": told})
 
 
 def _document(request: ModelRequest) -> dict[str, Any]:

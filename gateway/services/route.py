@@ -117,15 +117,15 @@ class Route:
 
     def fitted(self, step: Step, provider: Provider) -> Exchange:
         """The exchange with the request as the step's provider can have it. Raises InvalidField where that has nothing
-        like it or, of one that stands in for others, why these have failed, which says more."""
-        refuse_hints, lenient = self._model.on_unsupported == "refuse", self._made > 1
+        like it or, of one that stands in for others, why these do not answer, which says more."""
+        refuse_hints, lenient = self._model.on_unsupported == "refuse", step.candidate is not self._ranked[0]
         try:
             request, self._exchange.record.dropped = fitted(
                 self._exchange.request, provider, step.candidate.target.model, refuse_hints, lenient
             )
         except InvalidField as error:
             self._routing.targets.leave(step.place, None, sent=False)
-            raise (self._failure or error) from None
+            raise (self.failure() if lenient else error) from None
         return self._exchange if request is self._exchange.request else self._exchange._replace(request=request)
 
     def failure(self) -> GatewayError:

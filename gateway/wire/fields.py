@@ -125,15 +125,12 @@ NAMES: Mapping[Dialect, Mapping[str, str]] = {
     "responses": {
         "messages": "input",
         "max_completion_tokens": "max_output_tokens",
-        "thinking_blocks": "input",
-        "thinking": "input",
-        "extra_content": "input",
-        "reasoning_id": "input",
+        "logprobs": "include",
         "response_format": "text.format",
         "reasoning_effort": "reasoning.effort",
         "verbosity": "text.verbosity",
     },
-    "anthropic": {"stop": "stop_sequences", "response_format": "output_config.format", "extra_content": "thinking"},
+    "anthropic": {"stop": "stop_sequences", "response_format": "output_config.format"},
 }
 
 # What of a chat's messages, parts, calls and tools the APIs have a place for: all of them, and beside it each.
@@ -156,6 +153,8 @@ _TOOLS: Mapping[ApiName, frozenset[str]] = {
 _TYPES = _OF_PART - {"type"}  # of parts, each of which holds what it says under its own name
 _SAID_TWICE = frozenset({"reasoning_content", "reasoning", "annotations"})  # of an answer that is sent back
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+THOUGHTS = "thoughts"  # of another vendor's model, which nobody else can read; no hint of the client's
+_OF_THOUGHTS = frozenset({"thinking_blocks", "extra_content", "reasoning_id"})
 _NO_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})  # what none of stands where there are no tools
 
 
@@ -234,7 +233,7 @@ def _parts(parts: Iterable[Mapping[str, Any]], api: ApiName, left_out: set[str])
     for part in parts:
         kind = str(part["type"])
         if kind in _THOUGHTS and api != "anthropic":
-            left_out.add("thinking")
+            left_out.add(THOUGHTS)
         elif kind in _TYPES or kind in _THOUGHTS:
             image = part.get("image_url")
             if api != "openai" and isinstance(image, Mapping) and image.get("detail"):
@@ -254,5 +253,5 @@ def _kept(of: Mapping[str, Any], known: frozenset[str], left_out: set[str]) -> M
     if known.issuperset(of):
         return of
     others = {name for name in of.keys() - known if of[name] not in (None, [], {})}
-    left_out |= others - _SAID_TWICE
+    left_out |= {THOUGHTS if name in _OF_THOUGHTS else name for name in others - _SAID_TWICE}
     return {name: value for name, value in of.items() if name in known}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
+from tests.api.books import Books, wait_until_settled
 from tests.api.dialects import GOOD, SAID, ask, chat, post
 from tests.fakes.anthropic_vendor import AnthropicVendor
 from tests.fakes.gemini_vendor import GeminiVendor
 from tests.fakes.openai_vendor import OpenAIVendor
+from tests.fakes.upstream import answers
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -149,3 +154,28 @@ def test_errors_of_the_models_are_in_the_dialect_that_asks_for_them(between: Fla
     for more, shape in (({}, {"error"}), ({"anthropic-version": "2023-06-01"}, {"type", "error", "request_id"})):
         answer = between.get("/v1/models/nope/nope", headers={**GOOD, **more})
         assert (answer.status_code, set(answer.json or ())) == (404, shape)
+
+
+def test_a_stream_that_breaks_off_is_settled_with_the_prompt_that_its_vendor_told_of(
+    between: FlaskClient, claude: AnthropicVendor, ledger_file: Path
+) -> None:
+    said = {"model": "claude/claude-haiku-4-5", "messages": SAID, "max_tokens": 50}
+    told = post(between, "/v1/messages", **said).json["usage"]["input_tokens"]  # type: ignore[index]
+    claude.now.break_after = 4
+    with post(between, "/v1/messages", **said, stream=True) as answer:
+        assert answer.data.endswith(b"\n\n")
+        assert b"event: error" in answer.data
+    wait_until_settled(between.application)
+    with closing(sqlite3.connect(ledger_file)) as connection:
+        rows = connection.execute("SELECT prompt_tokens, usage_source, error_code FROM usage ORDER BY id").fetchall()
+    assert rows == [(told, "provider", None), (told, "counted", "upstream_error")]
+
+
+def test_an_answer_that_its_vendor_goes_on_with_is_written_down_at_its_bound(books: Books) -> None:
+    queued = {"id": "resp_1", "object": "response", "status": "queued", "model": "m", "output": [], "usage": None}
+    books.upstream.script = answers(queued)
+    asked = {"model": "m", "input": "Hello", "background": True, "max_output_tokens": 90}
+    answer = books.client.post("/v1/responses", json=asked, headers=GOOD)
+    assert (answer.status_code, answer.json) == (200, queued)
+    ((completion, source),) = books.rows("completion_tokens, usage_source")
+    assert (completion, source) == (90, "bound")

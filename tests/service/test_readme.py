@@ -78,8 +78,8 @@ def test_what_is_asked_of_a_running_service_is_answered(checkout: Path) -> None:
         assert paste(line)["response"] == "Hello!"
 
 
-def test_the_python_shown_is_answered(checkout: Path) -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("code", re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL))
+def test_the_python_shown_is_answered(code: str, checkout: Path) -> None:
     with run(checkout) as (line, _):
         port = re.search(r"127.0.0.1:(\d+)", line)
         assert port

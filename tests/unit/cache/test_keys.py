@@ -18,6 +18,7 @@ from gateway.schemas.inference import read
 SYSTEM, USER = {"role": "system", "content": "s"}, {"role": "user", "content": "u"}
 ASKED = ModelRequest("chat", None, {"messages": [SYSTEM, USER], "max_tokens": 10, "temperature": 0.5}, "alice")
 TEXT = {"type": "text", "text": "u"}
+USE = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
 DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}}
 TARGETS = [" openai/a", "fast local/b"]
 
@@ -101,6 +102,7 @@ def test_the_order_of_names_spaces_and_escapes_do_not_matter(document: dict[str,
         ({"role": "system", "content": [TEXT]}, {"role": "user", "content": [TEXT]}),
         ({"role": "user", "content": [{**TEXT, "lookup": 1}]}, {"role": "user", "content": [TEXT]}),
         ({"role": "user", "content": [DOCUMENT]}, {"role": "user", "content": [{**DOCUMENT, "context": "x"}]}),
+        ({"role": "assistant", "content": [USE, TEXT]}, {"role": "assistant", "content": [TEXT, USE]}),
     ],
 )
 def test_what_a_chat_has_no_place_for_makes_another_key(one: dict[str, Any], other: dict[str, Any]) -> None:

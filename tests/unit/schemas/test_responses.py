@@ -201,7 +201,8 @@ def test_a_vendors_own_events_are_handed_on_and_an_error_is_numbered_after_them(
     assert writer.events(block, "responses") == block
     assert writer.end(answered({}, "responses")) == b""
     (error,) = parsed(writer.error(GatewayError("Broken.", code="broken", param="input")))
-    assert error == {"type": "error", "sequence_number": 2, "code": "broken", "message": "Broken.", "param": "input"}
+    told = {"code": "broken", "message": "Broken.", "param": "input"}
+    assert error == {"type": "error", "sequence_number": 2, **told, "error": told}
     ResponseErrorEvent.model_validate(error)
 
 
