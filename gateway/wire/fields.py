@@ -155,7 +155,7 @@ _SAID_TWICE = frozenset({"reasoning_content", "reasoning", "annotations"})  # of
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 THOUGHTS = "thoughts"  # of another vendor's model, which nobody else can read; no hint of the client's
 _OF_THOUGHTS = frozenset({"thinking_blocks", "extra_content", "reasoning_id"})
-_NO_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})  # what none of stands where there are no tools
+_OF_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})  # which vendors refuse where there are none
 
 
 def apart(dialect: Dialect, name: str) -> str:
@@ -199,8 +199,8 @@ def only_known(asked: Mapping[str, Any], api: ApiName, lenient: bool) -> tuple[d
     found["messages"] = [_message(message, api, left_out) for message in asked["messages"]]
     if asked.get("tools"):
         found["tools"] = list(_tools(asked["tools"], api, lenient, left_out))
-        if not found["tools"]:
-            found = {name: value for name, value in found.items() if name not in _NO_TOOLS}
+    if not found.get("tools"):
+        found = {name: value for name, value in found.items() if name not in _OF_TOOLS}
     return found, left_out
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.wire.fields import Untranslatable
 
 _DATA, _PLAIN = "data:", "data:text/plain,"  # the latter comes before a document's text
+_CAPS = ("max_completion_tokens", "max_tokens")
 _UNNAMED = "document.pdf"  # OpenAI wants a name, and looks at how it ends
 
 
@@ -26,8 +27,8 @@ def from_chat(asked: Mapping[str, Any], cap: str) -> dict[str, Any]:
         Untranslatable: its servers take no such document.
     """
     found = {**asked, "messages": list(_messages(asked["messages"]))}
-    most = found.pop("max_completion_tokens", None) or found.pop("max_tokens", None)
-    return {**found, cap: most} if most else found
+    caps = [most for name in _CAPS if (most := found.pop(name, None)) is not None]
+    return {**found, cap: min(caps)} if caps else found
 
 
 def _messages(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
