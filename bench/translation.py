@@ -51,7 +51,7 @@ class _Vendor(NamedTuple):
     operations: frozenset[str] = frozenset({"chat"})
 
     def translate(self, request: ModelRequest, model: str) -> Translation:
-        return Translation(self.write(dict(request.asked)))
+        return Translation({"model": model, **self.write(dict(request.asked))})
 
 
 class _Client(NamedTuple):
@@ -103,7 +103,7 @@ _VENDORS = (
 def _there(body: bytes, client: _Client, vendor: Any) -> bytes:
     """From a client's bytes to a vendor's."""
     request, _ = fitted(client.read(orjson.loads(body), body), vendor, "m", refuse_hints=False, lenient=False)
-    return edited(request.body or b"", {"model": "m2"})
+    return edited(request.body or b"", {} if request.is_translated else {"model": "m2"})
 
 
 def _back(client: _Client, chunks: Callable[[], Iterator[Document]]) -> bytes:

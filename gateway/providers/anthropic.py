@@ -41,7 +41,10 @@ class AnthropicProvider(HttpProvider):
         document = from_chat(request.asked, model, _MOST_OF_NEWER if _NEWER.search(model) else _MOST)
         if request.user_id:
             document["metadata"] = {"user_id": request.user_id}
+        if request.stream:
+            document["stream"] = True
         thinks = "thinking" in document or request.asked.get("reasoning_effort") in (None, "none")
+        document = {"model": model, **document}
         return Translation(document, frozenset() if thinks else frozenset({"reasoning_effort"}))
 
     def ask(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
@@ -65,14 +68,13 @@ class AnthropicProvider(HttpProvider):
             raise no_answer(self.name, answer) from error
 
     def _body(self, request: ModelRequest, model: str, cap: int | None) -> bytes:
-        owned: dict[str, Any] = {"model": model}
-        if request.stream and request.is_translated:
-            owned["stream"] = True
-        if cap is not None:
-            owned["max_tokens"] = request.capped(cap)
         body = request.body or b"{}"
-        if request.is_translated and (most := owned.get("max_tokens")) and _thinks_more(body, most):
-            owned["thinking"] = {"type": "disabled"}
+        owned: dict[str, Any] = {} if request.is_translated else {"model": model}
+        most = None if cap is None else request.capped(cap)
+        if most is not None:
+            owned["max_tokens"] = most
+            if request.is_translated and _thinks_more(body, most):
+                owned["thinking"] = {"type": "disabled"}
         return in_turn(len(body), lambda: edited(without_foreign(body), owned))
 
 

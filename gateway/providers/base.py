@@ -66,7 +66,7 @@ class Translation(NamedTuple):
     """A request in the words of a provider's API.
 
     Attributes:
-        document: without the model's name and how the answer is delivered.
+        document: all of it.
         unused: names of hints that this model has no use for, or not beside the rest.
     """
 

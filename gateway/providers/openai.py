@@ -45,15 +45,8 @@ class OpenAIProvider(HttpProvider):
         self.dialects = frozenset({"openai", "responses"} if self.vendor.responses else {"openai"})
 
     def ask(self, request: ModelRequest, model: str, call: Call, first_by: float | None = None) -> Reply:
-        owned: dict[str, Any] = {"model": model}
-        if self._takes_as_response(request):
-            path = _RESPONSES
-        else:
-            path = _PATHS[request.operation]
-            if request.stream and self.vendor.usage_option:
-                owned["stream_options"] = {**request.stream_options, "include_usage": True}
-            if request.stream and request.is_translated:
-                owned["stream"] = True
+        path = _RESPONSES if self._takes_as_response(request) else _PATHS[request.operation]
+        owned = {} if request.is_translated else {"model": model, **self._delivery(request)}
         if call.cap is not None:
             owned |= self._caps(request, model, call.cap)
         body = request.body or b"{}"
@@ -81,9 +74,15 @@ class OpenAIProvider(HttpProvider):
         return request.dialect == "responses" and "responses" in self.dialects
 
     def translate(self, request: ModelRequest, model: str) -> Translation:
-        if request.operation != "chat":
-            return Translation(request.asked)
-        return Translation(from_chat(request.asked, self._cap_of(model)))
+        asked = from_chat(request.asked, self._cap_of(model)) if request.operation == "chat" else request.asked
+        streamed = {"stream": True} if request.stream else {}
+        return Translation({"model": model, **streamed, **asked, **self._delivery(request)})
+
+    def _delivery(self, request: ModelRequest) -> dict[str, Any]:
+        """How a stream of chunks is to end: with its usage."""
+        if not (request.stream and self.vendor.usage_option) or self._takes_as_response(request):
+            return {}
+        return {"stream_options": {**request.stream_options, "include_usage": True}}
 
     def _caps(self, request: ModelRequest, model: str, most: int) -> dict[str, int | None]:
         """The fields that cap an answer, none above `most`. A vendor need not know the name that the client used."""

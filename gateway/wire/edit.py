@@ -22,6 +22,8 @@ def edited(body: bytes, changes: Mapping[str, Any]) -> bytes:
         body: one JSON object, no name in it twice.
         changes: new values by field.
     """
+    if not changes:
+        return body
     pieces: list[tuple[int, int, bytes]] = []
     missing: dict[str, Any] = {}
     for name, value in changes.items():
