@@ -102,13 +102,15 @@ def fakes() -> Iterator[dict[str, Any]]:
         yield {name: stack.enter_context(make(secret=KEY)) for name, make in MAKERS.items()}
 
 
-@pytest.fixture(scope="module")
-def service(fakes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+@pytest.fixture(scope="module", params=["gevent", "gthread"])
+def service(
+    request: pytest.FixtureRequest, fakes: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """One gateway of two workers for all of the matrix."""
     directory = tmp_path_factory.mktemp("matrix")
     yaml = configuration({name: fake.base_url for name, fake in fakes.items()})
     (directory / "gateway.yaml").write_text(yaml)
-    service = Service(directory, "gevent", {"MODEL_NAME": "openai"})
+    service = Service(directory, request.param, {"MODEL_NAME": "openai"})
     try:
         yield service.wait_until_ready()
     finally:
