@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from marshmallow import INCLUDE, Schema, fields, validate
+from marshmallow import Schema, fields, validate
 
 from gateway.errors import InvalidField
 from gateway.model import ModelRequest
-from gateway.schemas.fields import LARGEST_CAP, NotBlank, StrictBoolean, StrictInteger, StrictNumber, check, understood
-from gateway.schemas.openai import ANSWER, BOTH, COST, LONGEST_NAME, NOTHING, left_out
+from gateway.schemas.fields import LARGEST_CAP, StrictBoolean, StrictInteger, StrictNumber, check, understood
+from gateway.schemas.openai import ANSWER, BOTH, LONGEST_NAME, NOTHING, ModelNameSchema, left_out
 from gateway.schemas.openai_messages import MOST_MESSAGES
 from gateway.schemas.shapes import Object, Objects, Shape, Strings, TypedObject, missing, need, wrong_type
 from gateway.schemas.steering import refuse_steering
@@ -102,18 +102,9 @@ def _check_blocks(blocks: list[Any], where: str) -> None:
                 raise wrong_type(f"{where}[{index}].content", Blocks.right)
 
 
-class CountSchema(Schema):
+class CountSchema(ModelNameSchema):
     """A question of how many tokens a request for a message has."""
 
-    class Meta:
-        unknown = INCLUDE
-
-    model = fields.String(
-        allow_none=True,
-        validate=NotBlank(),
-        metadata=COST
-        | {"description": "A configured name, or `provider/model`; null for the gateway's default model."},
-    )
     messages = Turns(required=True, metadata=BOTH)
     container = fields.Raw(allow_none=True, metadata=BOTH)
     context_management = Object(allow_none=True, metadata=BOTH)

@@ -41,8 +41,8 @@ _cap = validate.Range(1, LARGEST_CAP)
 _penalty = validate.Range(-2, 2)
 
 
-class RequestSchema(Schema):
-    """What every request has."""
+class ModelNameSchema(Schema):
+    """What every request has, whatever its dialect."""
 
     class Meta:
         unknown = INCLUDE
@@ -53,6 +53,11 @@ class RequestSchema(Schema):
         metadata=COST
         | {"description": "A configured name, or `provider/model`; null for the gateway's default model."},
     )
+
+
+class RequestSchema(ModelNameSchema):
+    """What every request of OpenAI's dialects has."""
+
     user = fields.String(
         allow_none=True,
         validate=_name,
