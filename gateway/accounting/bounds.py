@@ -151,6 +151,8 @@ class Bounds:
         counting would take too long."""
         if bound.flaw or images(parts_of(request)):
             return None
+        if request.dialect != "openai" and not request.is_translated:
+            return None  # more is sent than stands in `asked`
         texts = list(_texts(request.asked))
         counted = self._tokens.most("\n".join(texts), target.model)
         if counted is None:
@@ -188,7 +190,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _size(request: ModelRequest, images: Iterable[str]) -> int:
     """Bytes of what the provider is sent, without the images in it."""
     sent = len(request.body) if request.body is not None else len(orjson.dumps(dict(request.asked)))
-    return sent - sum(map(len, images))
+    return max(0, sent - sum(len(url) - url.find(",") - 1 for url in images))  # what is sent of an image is its data
 
 
 def _frame(request: ModelRequest) -> int:

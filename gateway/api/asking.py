@@ -9,6 +9,7 @@ from flask import Response, g, request
 
 from gateway.api.arriving import deadline
 from gateway.api.lean import Whole
+from gateway.errors import UpstreamError
 from gateway.model import Answer, CachePolicy, ModelRequest, usd
 from gateway.services.exchange import Exchange
 from gateway.services.inference import Inference
@@ -37,7 +38,11 @@ def answer(inference: Inference, asked: ModelRequest, write: Callable[[Answer], 
         headers = gateway_headers(record)
         if whole.cost_nano is not None:
             headers["x-gateway-cost-usd"] = usd(whole.cost_nano)
-        return Whole(write(whole), headers)
+        try:
+            body = write(whole)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise UpstreamError("The provider's answer cannot be put into the words of this API.") from error
+        return Whole(body, headers)
     relay = inference.stream(exchange(asked), writer)
     # a provider that is still silent may yet be replaced
     headers = gateway_headers(record) if relay.start() else {"x-gateway-cache": record.cache or ""}

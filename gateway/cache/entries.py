@@ -11,6 +11,7 @@ import orjson
 
 from gateway.model import Answer, Completion, Dialect, Operation, Target, Usage
 from gateway.wire.dialects import read_whole
+from gateway.wire.replay import can_be_replayed
 
 _TYPES = (str, str, list, str, str, str)
 _TOKENS = 5
@@ -26,7 +27,9 @@ class Corrupt(Exception):
 
 def may_be_kept(completion: Completion) -> bool:
     """Whether the answer is all there, and can be given as a stream too."""
-    return bool(completion.body) and _WHOLE.issuperset(completion.finish_reasons) and _can_be_written(completion.body)
+    if not completion.body or not _WHOLE.issuperset(completion.finish_reasons):
+        return False
+    return _can_be_written(completion.body) if completion.dialect == "openai" else can_be_replayed(completion)
 
 
 def _can_be_written(body: bytes) -> bool:

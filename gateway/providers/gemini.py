@@ -65,7 +65,9 @@ class GeminiProvider(HttpProvider):
         reported = answer.get("usageMetadata")
         usage = gemini_answers.read_usage(reported)
         if request.operation == "embeddings":
-            in_base64 = request.asked.get("encoding_format") == "base64"
+            texts, in_base64 = request.asked["input"], request.asked.get("encoding_format") == "base64"
+            if len(answer.get("embeddings") or ()) != (1 if isinstance(texts, str) else len(texts)):
+                raise ValueError("not an embedding of each text")
             found = Completion(
                 orjson.dumps(to_openai(answer, model, usage, in_base64)), usage=usage, upstream_request_id=its_id
             )

@@ -60,7 +60,7 @@ def _end(payload: bytes) -> tuple[Any, bytes | None]:
         return None, None
     try:
         event = orjson.loads(payload)
-        kind = event.get("type")
+        kind = said if isinstance(said := event.get("type"), str) else None
         if kind == "response.failed":
             error = event["response"].get("error") or {"code": kind}
         elif kind == "error" or (kind is None and "error" in event):

@@ -133,12 +133,7 @@ class VendorStream(ABC):
         framer = sse.Framer()
         with contextlib.closing(self._reply.arrivals(TICK, MAX_STREAM_BYTES)) as arrivals:
             for data in arrivals:
-                try:
-                    block = framer.feed(data)
-                except ValueError as mistake:
-                    raise not_understood(self._provider, str(mistake)) from mistake
-                if cut := self.cut(block):
-                    block = cut.block
+                block, cut = self._next(framer, data)
                 for part in (block,) if self._first else _first_apart(block):
                     told = self._checked(part) if part else b""
                     if time.monotonic() > self._due and not (part and self._first):  # comments are no first event
@@ -153,16 +148,29 @@ class VendorStream(ABC):
                     return
                 if cut and cut.error is not None:
                     raise self._ended_by(cut.error, cut.last)
-        last = self.end()
-        if last is None:
-            raise _broke_off(self._provider, "it ended before its last event")
-        yield last
+        yield self._last()
+
+    def _next(self, framer: sse.Framer, data: bytes) -> tuple[bytes, Cut | None]:
+        """The whole events that are there with `data`, and where the stream ends among them."""
+        try:
+            block = framer.feed(data)
+            cut = self.cut(block)
+        except _UNREADABLE as mistake:
+            raise not_understood(self._provider, str(mistake)) from mistake
+        return (cut.block if cut else block), cut
+
+    def _last(self) -> bytes:
+        with contextlib.suppress(*_UNREADABLE):
+            if (last := self.end()) is not None:
+                return last
+        raise _broke_off(self._provider, "it ended before its last event")
 
     def _ended_by(self, error: bytes, last: bytes) -> GatewayError:
         """What an error means: as the first event what it would as a whole answer, unless it is about the request."""
         if self._first:
             broken = _broke_off(self._provider, error_code(error))
-            broken.last_event = b"" if self._quotes_a_credential(error) else last
+            said = (error, last, *sse.payloads(last))
+            broken.last_event = b"" if any(map(self._quotes_a_credential, said)) else last
             return broken
         if not _is_about_the_request(error) or self._quotes_a_credential(error):
             return no_answer(self._provider, error)

@@ -15,14 +15,14 @@ from gateway.config.settings import ProviderSettings
 from gateway.config.vendors import VENDORS
 from gateway.errors import AnswerTooLarge, GatewayError, ProviderFailed, ProviderRefused
 from gateway.model import Completion, Dialect, ModelRequest, Operation
-from gateway.providers.base import Call, Report, Stream, Translation, failure, no_answer
+from gateway.providers.base import Call, Report, Stream, Translation, failure, no_answer, not_understood
 from gateway.providers.checking import check
 from gateway.providers.connection import Deadlines
 from gateway.providers.http import Reply, Transport, too_large
 from gateway.providers.stream import Arriving, VendorStream
 from gateway.wire import sse
 from gateway.wire.openai import TooManyParts
-from gateway.wire.replay import Replay
+from gateway.wire.replay import Replay, can_be_replayed
 
 _UNSTREAMED = "application/json", "text/html"  # some servers do not stream, and bill all the same; a page is none
 LARGEST_UNSTREAMED = 8_388_608  # bytes of a whole answer to who asked for a stream, which is made of it
@@ -70,7 +70,10 @@ class HttpProvider(ABC):
         first_by = time.monotonic() + self.timeouts.first_byte
         reply = self.ask(request, model, call, first_by)
         if reply.headers.get("content-type", "").startswith(_UNSTREAMED):
-            return Replay(self._whole(request, model, reply, LARGEST_UNSTREAMED))
+            whole = self._whole(request, model, reply, LARGEST_UNSTREAMED)
+            if not can_be_replayed(whole):
+                raise not_understood(self.name, "an answer that cannot be streamed")
+            return Replay(whole)
         most, its_id = self.most_characters(request, call.cap), self._request_id(reply.headers)
         stream = self.stream_of(
             request, model, Arriving(self.name, reply, self.timeouts, most, its_id, self._quotes_a_credential)

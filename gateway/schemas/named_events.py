@@ -51,9 +51,9 @@ class NamedEventWriter(ABC):
         if self._read > _MOST_READ:
             raise AnswerTooLarge("The answer is larger than this gateway translates.")
         made = self._made = self._made or self._maker()
-        events = [made_of for payload in sse.payloads(block) for made_of in _made_of(payload, made)]
+        events = [event for payload in sse.payloads(block) for event in _made_of(payload, made)]
         self.told += len(events)
-        return b"".join(map(sse.named_event, events))
+        return b"".join(events)
 
     def end(self, answer: Answer) -> bytes:
         if self._made is None:
@@ -65,9 +65,9 @@ class NamedEventWriter(ABC):
         """The end of an answer that broke off."""
 
 
-def _made_of(payload: bytes, made: Maker) -> list[dict[str, Any]]:
-    """What a chunk says; nothing where it cannot be read."""
+def _made_of(payload: bytes, made: Maker) -> list[bytes]:
+    """The events of what a chunk says; none where it cannot be read, or is nested deeper than can be written."""
     try:
-        return list(made.events(orjson.loads(payload)))
+        return [sse.named_event(event) for event in made.events(orjson.loads(payload))]
     except _UNREADABLE:
         return []

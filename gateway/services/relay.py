@@ -114,7 +114,7 @@ class Relay:
                 if part or time.monotonic() >= told + HEARTBEAT:  # at first at once: the headers go with it
                     told = time.monotonic()
                     yield part or sse.PING
-            answer = self._settle(opened, None)
+            end = self._writer.end(self._settle(opened, None))
         except GatewayError as error:
             self._fail(error)
             yield error.last_event or self._writer.error(error)
@@ -124,7 +124,7 @@ class Relay:
             self._fail(GatewayError())
             yield self._writer.error(GatewayError())
         else:
-            yield self._writer.end(answer)
+            yield end
 
     def _fail(self, error: GatewayError) -> None:
         self._record.error_code = error.code
@@ -136,7 +136,10 @@ class Relay:
             self._settled = True  # nothing was opened: the attempts have been closed one by one
             return
         opened.stream.leave()
-        self._settle(opened, error)
+        try:
+            self._settle(opened, error)
+        except Exception as crash:  # it is settled at its bound, and the client is still to be told of the error
+            log.error("unhandled exception", exc_info=crash, extra={"request_id": self._record.request_id})
 
     def _settle(self, opened: Opened, error: GatewayError | None) -> Answer:
         self._settled = True

@@ -96,13 +96,17 @@ def _as_blocks(content: Any) -> list[dict[str, Any]]:
 
 def _spoken(message: Mapping[str, Any]) -> list[dict[str, Any]] | str:
     content, calls = message.get("content"), message.get("tool_calls") or ()
-    thoughts = [thought for thought in message.get("thinking_blocks") or () if _is_own(thought)]
+    thoughts = [_block(thought) for thought in message.get("thinking_blocks") or () if _is_thought(thought)]
     if isinstance(content, str) and not (calls or thoughts):
         return content
     blocks = [*thoughts, *(_blocks(content) if content else ())]
     if refusal := message.get("refusal"):
         blocks.append({"type": "text", "text": refusal})
     return [*blocks, *(_call(call) for call in calls)]
+
+
+def _is_thought(block: Mapping[str, Any]) -> bool:
+    return block["type"] in ("thinking", "redacted_thinking") and _is_own(block)
 
 
 def _is_own(thought: Mapping[str, Any]) -> bool:
@@ -133,7 +137,7 @@ def _block(part: Mapping[str, Any]) -> dict[str, Any]:
         block = _document(part["file"])
     elif kind == "thinking" and isinstance(part.get("thinking"), str):
         block = {"type": "thinking", "thinking": part["thinking"], "signature": part.get("signature") or ""}
-    elif kind == "redacted_thinking":
+    elif kind == "redacted_thinking" and isinstance(part["data"], str):
         block = {"type": "redacted_thinking", "data": part["data"]}
     else:
         raise Untranslatable("messages", f"a part of type {kind[:64]!r}")
@@ -213,8 +217,10 @@ def _choice_from_chat(asked: Mapping[str, Any]) -> dict[str, Any] | None:
 def _thinking(asked: Mapping[str, Any], model: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """How much it is to think: as Anthropic's own field says, else as OpenAI's does where the rest allows of it
     (https://platform.claude.com/docs/en/build-with-claude/extended-thinking)."""
-    if asked.get("thinking") is not None:
-        return {"thinking": asked["thinking"]}
+    if (thinking := asked.get("thinking")) is not None:
+        if type(thinking.get("budget_tokens", 0)) is not int:
+            raise Untranslatable("thinking", "a budget that is no whole number")
+        return {"thinking": thinking}
     effort, most = asked.get("reasoning_effort") or "none", document["max_tokens"]
     forced = (document.get("tool_choice") or {}).get("type") in ("any", "tool")
     warm, wide = asked.get("temperature") in (None, 1), (asked.get("top_p") or 1) >= _LEAST_TOP_P

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.wire.edit import edited
+from gateway.wire.fields import beside
 from gateway.wire.signatures import is_sealed, unsealed
 
 DATA_URL = "data:"
@@ -25,6 +26,7 @@ READ = frozenset({
     "tool_choice", "output_config", "output_format",
 })  # fmt: skip
 _MARKS = ("cache_control", "citations", "context")  # of a block, beside what it says
+_OF_TURN = frozenset({"role", "content"})
 _OF_TOOL = frozenset({"type", "name", "description", "input_schema", "strict"})
 _OF_BLOCK: Mapping[str, frozenset[str]] = {
     "text": frozenset({"type", "text"}),
@@ -76,13 +78,13 @@ def _system(system: Any) -> Iterator[dict[str, Any]]:
 def _conversation(messages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for message in messages:
         role, content = message["role"], message["content"]
-        beside = {name: value for name, value in message.items() if name not in ("role", "content")}
+        more = beside("anthropic", message, _OF_TURN)
         if isinstance(content, str):
-            yield {"role": role, "content": content, **beside}
+            yield {"role": role, "content": content, **more}
         elif role == "assistant":
-            yield _assistant(content) | beside
+            yield _assistant(content) | more
         else:
-            yield from ({**turn, **beside} for turn in _said(role, content))
+            yield from ({**turn, **more} for turn in _said(role, content))
 
 
 def _said(role: str, blocks: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -154,8 +156,7 @@ def _apart(kind: str) -> str:
 
 def _beside(block: Mapping[str, Any]) -> dict[str, Any]:
     """What a block has beside what its type documents."""
-    known = _OF_BLOCK[block["type"]]
-    return {name: value for name, value in block.items() if name not in known}
+    return beside("anthropic", block, _OF_BLOCK[block["type"]])
 
 
 def marks(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,8 +169,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
         return {**tool, "type": _apart(str(tool["type"]))}  # the vendor runs it itself, and another one knows it not
     function = {"name": tool["name"], "parameters": tool.get("input_schema")}
     function |= {name: tool[name] for name in ("description", "strict") if tool.get(name) is not None}
-    beside = {name: value for name, value in tool.items() if name not in _OF_TOOL}
-    return beside | {"type": "function", "function": function}
+    return beside("anthropic", tool, _OF_TOOL) | {"type": "function", "function": function}
 
 
 def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -155,6 +155,9 @@ _SAID_TWICE = frozenset({"reasoning_content", "reasoning", "annotations"})  # of
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 THOUGHTS = "thoughts"  # of another vendor's model, which nobody else can read; no hint of the client's
 _OF_THOUGHTS = frozenset({"thinking_blocks", "extra_content", "reasoning_id"})
+_OF_CHATS = frozenset({*_OF_MESSAGE, *_OF_PART, *_OF_CALL, *_SAID_TWICE, *_OF_THOUGHTS}).union(*_BESIDE.values()) - {
+    "cache_control", "citations", "context",
+}  # fmt: skip
 _OF_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})  # which vendors refuse where there are none
 
 
@@ -162,6 +165,13 @@ def apart(dialect: Dialect, name: str) -> str:
     """A field that its dialect does not document, as it stands in a request: one that OpenAI's chat has too is not to
     be taken for that."""
     return f"{dialect}:{name}" if name in FIELDS else name
+
+
+def beside(dialect: Dialect, of: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """What an object of a request has beside the names that its dialect documents: under a name that no chat has."""
+    return {
+        f"{dialect}:{name}" if name in _OF_CHATS else name: value for name, value in of.items() if name not in known
+    }
 
 
 def in_words_of(dialect: Dialect, name: str) -> str:

@@ -72,7 +72,7 @@ def finish_reason(reason: Any, called: bool) -> str:
     Args:
         called: there are calls in the answer, of which Gemini has no reason of its own.
     """
-    found = _REASONS.get(reason, "stop")
+    found = _REASONS.get(str(reason), "stop")
     return "tool_calls" if called and found == "stop" else found
 
 

@@ -222,6 +222,8 @@ def _thinking(asked: Mapping[str, Any], model: str, newer: bool) -> dict[str, An
     elif effort is None:
         return None
     budget = own.get("budget_tokens") if own else None
+    if budget is not None and type(budget) is not int:
+        raise Untranslatable("thinking", "a budget that is no whole number")
     told: dict[str, Any] = {} if effort == "none" else {"includeThoughts": True}
     if budget is not None:
         told["thinkingBudget"] = budget

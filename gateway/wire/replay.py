@@ -17,6 +17,14 @@ _NAMED: Mapping[Dialect, Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]]
 }
 
 
+def can_be_replayed(completion: Completion) -> bool:
+    """Whether a whole answer can be given in events: some hold what is none, or is nested deeper than can be written."""
+    try:
+        return any(map(bool, Replay(completion).blocks()))
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return False
+
+
 class Replay:
     """Gives a completion in events of its own dialect; see `gateway.providers.base.Stream`.
 

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from gateway.wire.edit import edited
+from gateway.wire.fields import beside
 from gateway.wire.signatures import OURS, is_ours, is_sealed, shown, unsealed
 
 _SAME = (
@@ -127,12 +128,12 @@ class _Conversation:
 
     def _message(self, item: Mapping[str, Any]) -> None:
         content = _content(item["content"])
-        beside = {name: value for name, value in item.items() if name not in _OF_MESSAGE}
+        more = beside("responses", item, _OF_MESSAGE)
         if item["role"] != "assistant":
-            self.messages.append({"role": item["role"], "content": content, **beside})
+            self.messages.append({"role": item["role"], "content": content, **more})
             return
         turn = self._assistant()
-        turn |= beside
+        turn |= more
         if turn["content"]:
             turn["content"] = _parts(turn["content"])
             turn["content"] += _parts(content)
@@ -214,4 +215,4 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
         made = {"type": "file", "file": ({"file_data": data} if data else {}) | named}
     else:  # an image by the id of its file, among others
         return dict(part)
-    return {name: value for name, value in part.items() if name not in _OF_PART and value} | made
+    return {name: value for name, value in beside("responses", part, _OF_PART).items() if value} | made

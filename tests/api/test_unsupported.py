@@ -191,3 +191,54 @@ def test_what_nobody_can_bound_is_refused_under_a_hard_limit(
     model, cap = ("gpt", "max_output_tokens") if path == "/v1/responses" else ("claude", "max_tokens")
     answer = post(between, path, model=model, **{cap: 90, **more})
     assert (answer.status_code, "hard limit" in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("model", ["gemini", "claude", "gpt"])
+def test_what_is_never_sent_of_an_image_makes_no_other_text_cheaper(
+    model: str, between: FlaskClient, upstream: Upstream, ledger_file: Path
+) -> None:
+    Books(between, upstream, ledger_file).limit("tenant:default", "usd/day", "0.05")
+    padded = "data:image/png;x=" + "A" * 300_000 + ";base64,AAAA"
+    parts = [{"type": "text", "text": "word " * 60_000}, {"type": "image_url", "image_url": {"url": padded}}]
+    answer = chat(between, model, messages=[{"role": "user", "content": parts}], max_tokens=50)
+    assert answer.status_code == 429
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA" + "Zx9" * 70_000},
+        {"role": "assistant", "phase": "x" * 210_000, "content": "Hi"},
+    ],
+)
+def test_what_a_response_is_asked_with_beside_its_texts_is_held_too(
+    hidden: dict[str, Any], between: FlaskClient, upstream: Upstream, ledger_file: Path
+) -> None:
+    Books(between, upstream, ledger_file).limit("tenant:default", "usd/day", "0.01")
+    items = [*SAID, hidden, *SAID]
+    assert post(between, "/v1/responses", model="gpt", input=items, max_output_tokens=50).status_code == 429
+
+
+def test_thoughts_of_a_chat_are_thoughts_and_nothing_else(between: FlaskClient, claude: AnthropicVendor) -> None:
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.test/a.png"}, "signature": "s"}
+    turns = [*SAID, {"role": "assistant", "content": "Hi", "thinking_blocks": [image]}, *SAID]
+    assert chat(between, "claude", messages=turns).status_code == 200
+    assert "example.test" not in claude.received[0].body.decode()
+
+
+@pytest.mark.parametrize("model", ["claude", "gemini"])
+def test_a_budget_of_thoughts_that_is_no_number_is_refused(
+    model: str, between: FlaskClient, upstream: Upstream, ledger_file: Path
+) -> None:
+    Books(between, upstream, ledger_file).limit("tenant:default", "usd/day", "5")
+    for budget in ("5000", None, [1]):
+        thinking = {"type": "enabled", "budget_tokens": budget}
+        answer = chat(between, model, max_tokens=5000, thinking=thinking)
+        assert (answer.status_code, model) == (200 if model == "gemini" and budget is None else 400, model)
+
+
+def test_a_field_of_a_messages_block_or_turn_is_not_taken_for_a_chats(between: FlaskClient) -> None:
+    turns = [{"role": "assistant", "content": "Hi", "tool_calls": 5, "function_call": 5}, *SAID]
+    answer = ask(between, "gpt", messages=[*SAID, *turns])
+    assert (answer.status_code, answer.headers["x-gateway-dropped"]) == (200, "function_call, tool_calls")
+    assert post(between, "/v1/messages/count_tokens", model="gpt", messages=[*SAID, *turns]).status_code == 200
