@@ -25,7 +25,7 @@ class Check:
 
     def __init__(self, of: Any, *without: str) -> None:
         self._known = frozenset(te.get_type_hints(of)) - frozenset(without)
-        self._adapter = TypeAdapter(_eager(of))
+        self._adapter = TypeAdapter(eager(of))
 
     def misfits(self, body: dict[str, Any], allowed: frozenset[str] = frozenset()) -> list[str]:
         """What is wrong with a body; `allowed` names top-level fields that may be there all the same."""
@@ -45,7 +45,7 @@ def _told(wrong: list[tuple[tuple[int | str, ...], str]]) -> list[str]:
 
 
 @functools.cache
-def _eager(of: Any) -> Any:
+def eager(of: Any) -> Any:
     """`of` with every iterable as a list, so that what is in it is checked at once and not when somebody reads it, and
     without the SDK's objects, which are nothing that JSON has."""
     if te.is_typeddict(of):
@@ -54,10 +54,10 @@ def _eager(of: Any) -> Any:
     if origin is te.Literal or not inner:
         return of
     if origin is Annotated:
-        return _eager(inner[0])
+        return eager(inner[0])
     if origin in (Union, types.UnionType):
         return _union([part for part in inner if not _is_of_the_sdk(part)])
-    converted = tuple(_eager(part) for part in inner)
+    converted = tuple(eager(part) for part in inner)
     if origin in _MANY:
         return list[converted[0]]  # type: ignore[valid-type]
     return origin[converted if len(converted) > 1 else converted[0]]
@@ -72,14 +72,14 @@ def _is_of_the_sdk(of: Any) -> bool:
 def _union(parts: list[Any]) -> Any:
     """Of typed dictionaries, one that is chosen by their tag, so that an error tells of that one alone."""
     tagged = [part for part in parts if te.is_typeddict(part)]
-    converted = tuple(_eager(part) for part in parts)
+    converted = tuple(eager(part) for part in parts)
     if len(tagged) < 2:
         return Union[converted]  # noqa: UP007  (of a tuple)
-    chosen: Any = Union[tuple(_eager(part) for part in tagged)]  # noqa: UP007
+    chosen: Any = Union[tuple(eager(part) for part in tagged)]  # noqa: UP007
     tag = next((name for name in _TAGS if all(_has_tag(part, name) for part in tagged)), None)
     if tag:
         chosen = Annotated[chosen, Field(discriminator=tag)]
-    rest = tuple(_eager(part) for part in parts if part not in tagged)
+    rest = tuple(eager(part) for part in parts if part not in tagged)
     return Union[(chosen, *rest)]
 
 
@@ -101,7 +101,7 @@ def _fields(of: Any) -> dict[str, tuple[bool, Any]]:
 
 def _typed_dict(of: Any) -> Any:
     fields = {
-        name: te.Required[_eager(hint)] if required else te.NotRequired[_eager(hint)]
+        name: te.Required[eager(hint)] if required else te.NotRequired[eager(hint)]
         for name, (required, hint) in _fields(of).items()
     }
     make: Any = te.TypedDict

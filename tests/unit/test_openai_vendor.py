@@ -42,7 +42,7 @@ def client(vendor: OpenAIVendor) -> Iterator[OpenAI]:
         ({"stream_options": {"include_usage": True}}, "stream_options without stream"),
         ({"temperature": "0.5"}, "temperature: "),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "messages.0."),
-        ({"messages": [{"role": "nobody", "content": "a"}]}, "messages.0."),
+        ({"messages": [{"role": "nobody", "content": "a"}]}, "messages.0: Input tag 'nobody' "),
         ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage: "),
     ],
     ids=str,
