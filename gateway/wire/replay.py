@@ -18,7 +18,7 @@ _NAMED: Mapping[Dialect, Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]]
 
 
 def can_be_replayed(completion: Completion) -> bool:
-    """Whether a whole answer can be given in events: some hold what is none, or is nested deeper than can be written."""
+    """Whether a whole answer can be given in events: some hold what is none, or too deeply nested."""
     try:
         return any(map(bool, Replay(completion).blocks()))
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
