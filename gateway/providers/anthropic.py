@@ -20,7 +20,7 @@ from gateway.providers.vendor import LARGEST_UNSTREAMED, HttpProvider
 from gateway.wire.anthropic_from_chat import from_chat
 from gateway.wire.anthropic_requests import without_foreign
 from gateway.wire.dialects import read_whole, translated
-from gateway.wire.edit import edited
+from gateway.wire.edit import appended, edited
 
 _MESSAGES, _COUNT = "/messages", "/messages/count_tokens"
 # Tokens of an answer where nobody says, which this API wants to be told: as many as every such model may give.
@@ -41,8 +41,6 @@ class AnthropicProvider(HttpProvider):
         document = from_chat(request.asked, model, _MOST_OF_NEWER if _NEWER.search(model) else _MOST)
         if request.user_id:
             document["metadata"] = {"user_id": request.user_id}
-        if request.stream:
-            document["stream"] = True
         thinks = "thinking" in document or request.asked.get("reasoning_effort") in (None, "none")
         document = {"model": model, **document}
         return Translation(document, frozenset() if thinks else frozenset({"reasoning_effort"}))
@@ -75,7 +73,8 @@ class AnthropicProvider(HttpProvider):
             owned["max_tokens"] = most
             if request.is_translated and _thinks_more(body, most):
                 owned["thinking"] = {"type": "disabled"}
-        return in_turn(len(body), lambda: edited(without_foreign(body), owned))
+        body = in_turn(len(body), lambda: edited(without_foreign(body), owned))
+        return appended(body, {"stream": True}) if request.stream and request.is_translated else body
 
 
 def _counted(answer: bytes) -> int:

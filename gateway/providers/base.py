@@ -66,7 +66,7 @@ class Translation(NamedTuple):
     """A request in the words of a provider's API.
 
     Attributes:
-        document: all of it.
+        document: all of it but for how the answer is delivered, which costs no more or less.
         unused: names of hints that this model has no use for, or not beside the rest.
     """
 

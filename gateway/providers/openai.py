@@ -19,7 +19,7 @@ from gateway.providers.stream import Arriving, VendorStream
 from gateway.providers.vendor import HttpProvider
 from gateway.wire import openai
 from gateway.wire.dialects import read_whole
-from gateway.wire.edit import edited
+from gateway.wire.edit import appended, edited
 from gateway.wire.openai_requests import from_chat
 from gateway.wire.responses_requests import without_foreign
 from gateway.wire.transcript import Transcript
@@ -52,7 +52,10 @@ class OpenAIProvider(HttpProvider):
         body = request.body or b"{}"
         if path == _RESPONSES:
             body = without_foreign(body)
-        return self.send(path, in_turn(len(body), lambda: edited(body, owned)), request, call, first_by)
+        body = in_turn(len(body), lambda: edited(body, owned))
+        if request.stream and request.is_translated:
+            body = appended(body, {"stream": True, **self._delivery(request)})
+        return self.send(path, body, request, call, first_by)
 
     def read(self, request: ModelRequest, model: str, body: bytes, its_id: str | None) -> Completion:
         if self._takes_as_response(request):
@@ -75,8 +78,7 @@ class OpenAIProvider(HttpProvider):
 
     def translate(self, request: ModelRequest, model: str) -> Translation:
         asked = from_chat(request.asked, self._cap_of(model)) if request.operation == "chat" else request.asked
-        streamed = {"stream": True} if request.stream else {}
-        return Translation({"model": model, **streamed, **asked, **self._delivery(request)})
+        return Translation({"model": model, **asked})
 
     def _delivery(self, request: ModelRequest) -> dict[str, Any]:
         """How a stream of chunks is to end: with its usage."""

@@ -41,6 +41,11 @@ def edited(body: bytes, changes: Mapping[str, Any]) -> bytes:
     return b"".join([*parts, body[at:]])
 
 
+def appended(body: bytes, fields: Mapping[str, Any]) -> bytes:
+    """`body`, one JSON object that holds something, with these fields, none of which stands in it."""
+    return b"%b,%b" % (body[:-1], orjson.dumps(fields)[1:]) if fields else body
+
+
 def _span(body: bytes, name: str) -> tuple[int, int] | None:
     """Where the value of the object's own field `name` begins and ends. How deep a name stands tells what is before it
     as well as what is after it, and the shorter of both is looked at: so each byte is, twice at most."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.edit import edited
+from gateway.wire.edit import appended, edited
 
 CHANGES = {"model": "gpt-4o-mini", "stream_options": {"include_usage": True}}
 names = st.sampled_from(["model", "stream_options", 'a"model', "model\\", "x", "é", '{"model": "', '\\"model'])
@@ -93,3 +93,8 @@ def test_the_work_grows_with_the_body_and_not_with_its_square(again: bytes) -> N
         return time.process_time() - started
 
     assert seconds(40_000) < 50 * max(seconds(4_000), 0.01)  # 10 times the body; the square would be 100 times
+
+
+def test_fields_that_are_known_to_be_none_of_it_are_put_at_its_end() -> None:
+    assert appended(b'{"a": [1]}', {"b": True}) == b'{"a": [1],"b":true}'
+    assert appended(b'{"a": [1]}', {}) == b'{"a": [1]}'
