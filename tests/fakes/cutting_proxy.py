@@ -6,10 +6,13 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Literal, Self
 
 _COMMITTED = b"C\0\0\0\x0bCOMMIT\0"  # as the server says it
+_ENDED = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+_ERROR = b"E" + (4 + len(_ENDED)).to_bytes(4, "big") + _ENDED
 
 
 class CuttingProxy:
@@ -25,8 +28,9 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
 
-    def cut(self, side: Literal["before", "after"]) -> None:
-        """Cut off the next client that says something: before the server hears that, or when it has committed."""
+    def cut(self, side: Literal["before", "after", "ended"]) -> None:
+        """Cut off the next client that says something: before the server hears that, when it has committed, or then with
+        the last words of a server that shuts down, whose connection is closed a little later."""
         self._cut = side
 
     def __enter__(self) -> Self:
@@ -58,9 +62,10 @@ class CuttingProxy:
                     said = ready.recv(65536)
                     if not said:
                         return
-                    if self._cut == ("before" if ready is client else "after") and (
-                        ready is client or _COMMITTED in said
-                    ):
-                        self._cut = None
+                    if self._cut and (ready is client if self._cut == "before" else _COMMITTED in said):
+                        cut, self._cut = self._cut, None
+                        if cut == "ended":
+                            client.sendall(said.partition(_COMMITTED)[0] + _COMMITTED + _ERROR)
+                            time.sleep(0.5)
                         return
                     (server if ready is client else client).sendall(said)

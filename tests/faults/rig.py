@@ -210,7 +210,10 @@ class Rig:
     def settle(self) -> float:
         """Wait until nothing is held; the seconds that it took."""
         began = time.monotonic()
-        wait_for(lambda: not holds(self.ledger), WITHIN)
+        try:
+            wait_for(lambda: not holds(self.ledger), WITHIN)
+        except AssertionError:
+            raise AssertionError(f"held after {WITHIN} s: {holds(self.ledger)}") from None
         return time.monotonic() - began
 
     def audit(self, calls: Iterable[Call] = ()) -> Oracle:

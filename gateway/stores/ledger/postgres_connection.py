@@ -92,6 +92,13 @@ def unwatched(connection: Connection, pipeline: psycopg.Pipeline) -> None:
     pipeline.result_queue.append(None)
 
 
+def refused(error: Exception) -> bool:
+    """Whether the server itself says of a statement that it failed, and with it its transaction. All else that breaks a
+    commit leaves open what came of it, also where the connection still seems well: a session can be ended once it has
+    committed, before it hears that nothing follows."""
+    return isinstance(error, psycopg.Error) and error.diag.severity_nonlocalized == "ERROR"
+
+
 def told(error: Exception) -> Exception:
     """The error as the rest of the house knows it: a StoreError, unless it is of one operation alone."""
     if not isinstance(error, psycopg.Error) or isinstance(error, _OF_ONE):

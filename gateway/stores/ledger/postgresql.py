@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import psycopg as dialect
 
 from gateway.stores import StoreError
 from gateway.stores.ledger import InDoubt, Operation, Outcome, Transaction, all_done, migrate
-from gateway.stores.ledger.postgres_connection import Connection, connect, told, unwatched
+from gateway.stores.ledger.postgres_connection import Connection, connect, refused, told, unwatched
 from gateway.stores.ledger.statements import compiled
 
 T = TypeVar("T")
@@ -123,12 +123,12 @@ class PostgresDatabase:
         try:
             return self._commit(operations)
         except Exception as raised:  # noqa: BLE001 - handed to whoever asked
-            lost = self._committing and (self._writer is None or self._writer.closed)
+            in_doubt = self._committing and not refused(raised)
             self._committing = False
             self._forget()
-            error = told(raised)
+            error = InDoubt(str(told(raised))) if in_doubt else told(raised)
             if isinstance(error, StoreError):
-                return [Outcome(error=InDoubt(str(error)) if lost else error)] * len(operations)
+                return [Outcome(error=error)] * len(operations)
             if len(operations) == 1:
                 return [Outcome(error=error)]
             return [outcome for operation in operations for outcome in self.transact([operation])]
