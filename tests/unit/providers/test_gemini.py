@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -33,13 +32,6 @@ from tests.unit.providers.gemini_calls import HI, MODEL, fitting, provider
 NEWER = "gemini-3-flash-preview"
 CLOCK = {"type": "function", "function": {"name": "clock", "parameters": {"properties": {"zone": {"type": "string"}}}}}
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
-
-
-@pytest.fixture
-def vendor() -> Iterator[GeminiVendor]:
-    with GeminiVendor() as vendor:
-        yield vendor
-        assert vendor.complaints == []
 
 
 def ask(base_url: str, stream: bool = False, model: str = MODEL, cap: int | None = None, **asked: Any) -> Completion:
@@ -197,6 +189,7 @@ def test_a_failure_is_told_before_the_client_is_sent_anything(
         ask(vendor.base_url, stream)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_wrong_key_is_the_operators_matter() -> None:
     with GeminiVendor() as vendor:
         to = provider(vendor.base_url, "AIza-of-nobody")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -29,13 +28,6 @@ EMBEDDER = "gemini-embedding-001"
 CLOCK = {"type": "function", "function": {"name": "clock", "parameters": {"properties": {"zone": {"type": "string"}}}}}
 ASKED: Any = {"messages": [{"role": "system", "content": "Be brief."}, HI], "tools": [CLOCK]}
 FAILURES = [(400, ProviderRefused), (429, ProviderBusy), (503, ProviderFailed)]
-
-
-@pytest.fixture
-def vendor() -> Iterator[GeminiVendor]:
-    with GeminiVendor() as vendor:
-        yield vendor
-        assert vendor.complaints == []
 
 
 def embed(base_url: str, model: str = EMBEDDER, **asked: Any) -> Completion:

@@ -131,6 +131,7 @@ def test_silence_between_two_bytes_has_a_deadline_of_its_own(upstream: Upstream)
     assert seconds < 1.5
 
 
+@pytest.mark.usefixtures("way")
 def test_a_refused_connection_is_told_from_a_broken_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -139,6 +140,7 @@ def test_a_refused_connection_is_told_from_a_broken_one() -> None:
     assert error.retryable
 
 
+@pytest.mark.usefixtures("way")
 def test_a_connection_that_is_not_accepted_in_time_may_be_retried() -> None:
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
