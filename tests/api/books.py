@@ -27,7 +27,7 @@ FILE = """
 default_model: m
 retry: {{attempts: 1}}
 providers:
-  up: {{kind: openai, base_url: {url}, timeouts: {{total: 0.5}}}}
+  up: {{kind: openai, base_url: {url}, timeouts: {{total: 1.5}}}}
   spare: {{kind: openai, base_url: {url}}}
 models:
   m: {{targets: [{{provider: up, model: gpt-4o-mini}}], price: {{input: 0.001, output: 0.002}}}}
