@@ -14,7 +14,7 @@ run: $(VENV)/runtime tokenizers
 	@GATEWAY_HINT=1 exec $(BIN)/gunicorn wsgi:app
 
 test: $(VENV)/development tokenizers
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/development
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
@@ -165,6 +167,18 @@ class Service:
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+    def pause(self, worker: int) -> None:
+        """Stop a worker between two transactions: within one it would hold the others up until it is replaced."""
+        ledger = self.directory / "data" / "ledger.sqlite"
+        while True:
+            os.kill(worker, signal.SIGSTOP)
+            self.wait_for(lambda: psutil.Process(worker).status() == psutil.STATUS_STOPPED)
+            own = contextlib.closing(sqlite3.connect(ledger, timeout=0))
+            with own as connection, contextlib.suppress(sqlite3.OperationalError):
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            os.kill(worker, signal.SIGCONT)
 
     def stop(self) -> int:
         """Have it stop, if it does not yet, and wait for that."""

@@ -53,10 +53,10 @@ def test_a_second_identical_call_is_answered_by_another_worker_from_the_cache(
 ) -> None:
     service = start(worker, OPENAI_BASE_URL=upstream.base_url, MODEL_NAME="gpt-4o", WEB_CONCURRENCY="2", **store)
     first, second = sorted(service.workers())
-    os.kill(second, signal.SIGSTOP)
+    service.pause(second)
     bought = service.ask()
     os.kill(second, signal.SIGCONT)
-    os.kill(first, signal.SIGSTOP)
+    service.pause(first)
     again = service.ask()
     os.kill(first, signal.SIGCONT)
     assert (result(bought), result(again)) == (("miss", False), ("hit", True))

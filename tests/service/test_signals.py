@@ -143,7 +143,7 @@ def test_a_killed_worker_is_replaced(worker: str, start: Start) -> None:
 def test_a_stopped_worker_does_not_stop_the_others(start: Start) -> None:
     service = start(WEB_CONCURRENCY="2")
     stopped = min(service.workers())
-    os.kill(stopped, signal.SIGSTOP)
+    service.pause(stopped)
     try:
         assert [service.ask().status_code for _ in range(30)] == [200] * 30
     finally:
