@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from gateway.model import Usage, new_id
+from gateway.wire.chat_calls import Called
+from gateway.wire.chat_pieces import objects_of, reasoning, said, text_of, thinking_blocks
 from gateway.wire.openai import chat_usage
-from gateway.wire.signatures import sealed
 
 STOPS = {  # Anthropic's reasons -> OpenAI's
     "end_turn": "stop",
@@ -161,79 +162,26 @@ def head(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _blocks(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    thoughts = thinking_blocks(message)
+    thoughts: list[dict[str, Any]] = [*thinking_blocks(message)]
     if not thoughts and (text := reasoning(message)):
         thoughts = [{"type": "thinking", "thinking": text, "signature": ""}]
     yield from thoughts
-    for kind, pieces in groupby(said(message), lambda piece: piece[0]):
+    for kind, pieces in groupby(told(message), lambda piece: piece[0]):
         text = "".join(piece for _, piece in pieces)
         yield {"type": kind, kind: text, **({"signature": ""} if kind == "thinking" else {})}
-    for call in calls(message):
-        if thought := sealed(call):
-            yield {"type": "redacted_thinking", "data": thought}
-        name, arguments = called(call)
-        its_id = call.get("id") or f"call_{new_id()}"
-        yield {"type": "tool_use", "id": str(its_id), "name": name, "input": _input(arguments)}
+    for call in map(Called, objects_of(message.get("tool_calls"))):
+        if call.seal:
+            yield {"type": "redacted_thinking", "data": call.seal}
+        its_id = call.id or f"call_{new_id()}"
+        yield {"type": "tool_use", "id": its_id, "name": call.name, "input": _input(call.take())}
 
 
-def thinking_blocks(spoken: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of a chat's message or delta."""
-    return [
-        {"type": "thinking", "thinking": _text(block.get("thinking")), "signature": _text(block.get("signature"))}
-        if block["type"] == "thinking"
-        else {"type": "redacted_thinking", "data": _text(block.get("data"))}
-        for block in objects(spoken.get("thinking_blocks"))
-        if block.get("type") in ("thinking", "redacted_thinking")
-    ]
-
-
-def reasoning(spoken: Mapping[str, Any]) -> str:
-    """The thoughts of a chat's message or delta; vendors have two names for them."""
-    return _text(spoken.get("reasoning_content")) or _text(spoken.get("reasoning"))
-
-
-def said(spoken: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a chat's message or delta says, refusals too, in pieces: each a `text` or a `thinking`, and not empty.
-
-    Mistral's models answer in parts where they think: https://docs.mistral.ai/capabilities/reasoning.
-    """
-    content = spoken.get("content")
-    if content and isinstance(content, str):
-        yield "text", content
-    for part in objects(content):
-        thought = part.get("thinking")
-        if isinstance(thought, list):
-            thought = "".join(_text(inner.get("text")) for inner in objects(thought))
-        for kind, text in (("thinking", thought), ("text", part.get("text")), ("text", part.get("refusal"))):
-            if text and isinstance(text, str):
-                yield kind, text
-    if refusal := _text(spoken.get("refusal")):
+def told(spoken: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a chat's message or delta says, in pieces: each a `text`, as refusals are too, or a `thinking`."""
+    for kind, text in said(spoken):
+        yield ("text" if kind == "refusal" else kind), text
+    if refusal := text_of(spoken.get("refusal")):
         yield "text", refusal
-
-
-def calls(spoken: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """The calls of a chat's message or delta."""
-    return objects(spoken.get("tool_calls"))
-
-
-def called(call: Mapping[str, Any]) -> tuple[str, str]:
-    """The name of a chat's call, and its arguments as JSON, as far as they are there."""
-    function = call.get("function")
-    if not isinstance(function, Mapping):
-        return "", ""
-    arguments = function.get("arguments")
-    if isinstance(arguments, Mapping):
-        arguments = orjson.dumps(arguments).decode()
-    return _text(function.get("name")), _text(arguments)
-
-
-def objects(values: Any) -> list[Mapping[str, Any]]:
-    """Those of a list; none where it is no list."""
-    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _input(arguments: str) -> dict[str, Any]:

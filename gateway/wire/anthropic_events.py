@@ -13,21 +13,10 @@ from typing import Any
 import orjson
 
 from gateway.model import Usage, new_id
-from gateway.wire.anthropic_answers import (
-    STOPS,
-    called,
-    calls,
-    head,
-    message_usage,
-    objects,
-    read_usage,
-    reasoning,
-    said,
-    stop_reason,
-    thinking_blocks,
-)
+from gateway.wire.anthropic_answers import STOPS, head, message_usage, read_usage, stop_reason, told
+from gateway.wire.chat_calls import Called, Calls
+from gateway.wire.chat_pieces import object_of, objects_of, reasoning, thinking_blocks
 from gateway.wire.openai import chat_usage
-from gateway.wire.signatures import sealed
 
 Event = dict[str, Any]
 _LONGEST_ID = 256  # characters; it stands in every chunk
@@ -122,17 +111,17 @@ class FromChat:
         self._begun = False
         self._index = -1
         self._blocks: deque[_Block] = deque()  # that are not whole yet or wait; the first is being told
-        self._calls: dict[tuple[int | None, str], _Block] = {}  # by index and id, the latest of each index by "" too
+        self._calls = Calls()
         self._reason: Any = None
-        self._refused = False
+        self._refused = self._called = False
 
     def events(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         """What a chunk says."""
         if not self._begun:
             yield self._start(chunk)
-        for choice in objects(chunk.get("choices")):
+        for choice in objects_of(chunk.get("choices")):
             if not choice.get("index"):
-                self._hear(delta if isinstance(delta := choice.get("delta"), Mapping) else {})
+                self._hear(object_of(choice.get("delta")))
                 self._reason = choice.get("finish_reason") or self._reason
         yield from self._told()
 
@@ -141,7 +130,7 @@ class FromChat:
         if not self._begun:
             yield self._start({})
         yield from self._told(all_there=True)
-        reason = stop_reason(self._reason, self._refused, bool(self._calls))
+        reason = stop_reason(self._reason, self._refused, self._called)
         delta = {"stop_reason": reason, "stop_sequence": None}
         yield {"type": "message_delta", "delta": delta, "usage": message_usage(usage)}
         yield {"type": "message_stop"}
@@ -153,11 +142,12 @@ class FromChat:
 
     def _hear(self, delta: Mapping[str, Any]) -> None:
         self._think(delta)
-        for kind, text in said(delta):
+        for kind, text in told(delta):
             self._add(kind, text)
         self._refused |= bool(delta.get("refusal"))
-        for call in calls(delta):
-            self._call(call)
+        for piece in objects_of(delta.get("tool_calls")):
+            if call := self._calls.add(piece):
+                self._call(call)
 
     def _think(self, delta: Mapping[str, Any]) -> None:
         """A piece of a thought, or whole ones, whose texts may have been told, or stand beside them once more."""
@@ -176,7 +166,7 @@ class FromChat:
     def _sign(self, text: str, signature: str) -> None:
         """The end of a thought: of the one that is being told, where it begins like that or says nothing of its own."""
         block = self._latest("thinking")
-        so_far = block.text
+        so_far = block.thought
         if text and not text.startswith(so_far):
             block.is_ended = True
             block, so_far = self._latest("thinking"), ""
@@ -191,52 +181,30 @@ class FromChat:
 
     def _latest(self, kind: str) -> _Block:
         """The latest block where it is of this kind and goes on, else a new one."""
-        if not self._blocks or self._blocks[-1].start["type"] != kind or self._blocks[-1].is_ended:
+        if not self._blocks or self._blocks[-1].kind != kind or self._blocks[-1].is_ended:
             start = {"type": kind, kind: "", **({"signature": ""} if kind == "thinking" else {})}
             self._blocks.append(_Block(start))
         return self._blocks[-1]
 
-    def _call(self, call: Mapping[str, Any]) -> None:
-        """A piece of a call, or a whole one: some vendors give several of them the same index, each with its id, some
-        give no ids, and some neither."""
-        index = at if type(at := call.get("index")) is int else None
-        its_id = str(call.get("id") or "")
-        name, arguments = called(call)
-        block = self._known_call(index, its_id, name, arguments)
-        if block is None:
-            if thought := sealed(call):
-                self._blocks.append(_Block({"type": "redacted_thinking", "data": thought}, is_ended=True))
-            start = {"type": "tool_use", "id": its_id or f"call_{new_id()}", "name": "", "input": {}}
-            block = _Block(start, is_named_by_us=not its_id)
-            self._blocks.append(block)
-        self._calls[index, its_id] = self._calls[index, ""] = block
-        block.start["name"] = block.start["name"] or name
-        if arguments:
-            block.add("input_json_delta", "partial_json", arguments)
-
-    def _known_call(self, index: int | None, its_id: str, name: str, arguments: str) -> _Block | None:
-        """The call that a piece is of; None for a new one."""
-        latest = self._calls.get((index, ""))
-        if its_id:
-            same = index is not None and latest is not None and latest.is_named_by_us
-            return self._calls.get((index, its_id), latest if same else None)
-        is_another = latest and name and (index is None or (arguments and latest.is_whole()))
-        return None if is_another else latest
+    def _call(self, call: Called) -> None:
+        self._called = True
+        if call.seal:
+            self._blocks.append(_Block({"type": "redacted_thinking", "data": call.seal}, is_ended=True))
+        self._blocks.append(_CallBlock(call))
 
     def _told(self, all_there: bool = False) -> Iterator[Event]:
         """What there is to tell of the first block, and of the next ones where it is whole."""
         while self._blocks:
             block = self._blocks[0]
             if not block.is_begun:
-                if not (block.start.get("name", True) or all_there):
+                if not (block.may_begin or all_there):
                     return
                 self._index += 1
                 block.is_begun = True
-                yield {"type": "content_block_start", "index": self._index, "content_block": block.start}
-            for delta in block.untold:
+                yield {"type": "content_block_start", "index": self._index, "content_block": block.start()}
+            for delta in block.take():
                 yield {"type": "content_block_delta", "index": self._index, "delta": delta}
-            block.untold.clear()
-            if not (all_there or block.is_ended or (len(self._blocks) > 1 and block.is_whole())):
+            if not (all_there or block.is_ended or (len(self._blocks) > 1 and block.is_whole)):
                 return
             yield {"type": "content_block_stop", "index": self._index}
             self._blocks.popleft()
@@ -248,43 +216,67 @@ class _Block:
     Args:
         start: what it begins with.
         is_ended: nothing comes after that.
-        is_named_by_us: it is a call to which the vendor has given no id.
 
     Attributes:
+        kind: its type.
         is_begun: the client has been told of it.
-        untold: deltas that it has not been told.
     """
 
-    def __init__(self, start: Event, is_ended: bool = False, is_named_by_us: bool = False) -> None:
-        self.start = start
+    def __init__(self, start: Event, is_ended: bool = False) -> None:
+        self.kind: str = start["type"]
         self.is_ended = is_ended
-        self.is_named_by_us = is_named_by_us
         self.is_begun = False
-        self.untold: list[Event] = []
-        self._pieces: list[str] = []
-        self._size = 0  # characters of them
-        self._looked_at = 0  # what it was when they were no whole JSON; only twice that is looked at again
+        self._start = start
+        self._untold: list[Event] = []
+        self._thought: list[str] = []
 
     @property
-    def text(self) -> str:
-        """Of all its deltas; not of a text, which nobody asks for."""
-        return "".join(self._pieces)
+    def thought(self) -> str:
+        """Of all its deltas."""
+        return "".join(self._thought)
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether it is known what it begins with."""
+        return True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing more is to come where another block follows."""
+        return True
+
+    def start(self) -> Event:
+        return self._start
 
     def add(self, kind: str, name: str, piece: str) -> None:
-        self.untold.append({"type": kind, name: piece})
-        if kind != "text_delta":
-            self._pieces.append(piece)
-            self._size += len(piece)
+        self._untold.append({"type": kind, name: piece})
+        if kind == "thinking_delta":
+            self._thought.append(piece)
 
+    def take(self) -> list[Event]:
+        """Its deltas that have not been taken."""
+        taken, self._untold = self._untold, []
+        return taken
+
+
+class _CallBlock(_Block):
+    """A block of a call."""
+
+    def __init__(self, call: Called) -> None:
+        super().__init__({"type": "tool_use"})
+        self._call = call
+
+    @property
+    def may_begin(self) -> bool:
+        return bool(self._call.name)
+
+    @property
     def is_whole(self) -> bool:
-        """Whether nothing more is to come where another block follows: of a call, once its input can be read."""
-        if self.start["type"] != "tool_use":
-            return True
-        if self._size <= 2 * self._looked_at:
-            return False
-        try:
-            orjson.loads(self.text)
-        except orjson.JSONDecodeError:
-            self._looked_at = self._size
-            return False
-        return True
+        return self._call.whole
+
+    def start(self) -> Event:
+        return {"type": "tool_use", "id": self._call.id or f"call_{new_id()}", "name": self._call.name, "input": {}}
+
+    def take(self) -> list[Event]:
+        piece = self._call.take()
+        return [{"type": "input_json_delta", "partial_json": piece}] if piece else []

@@ -6,11 +6,13 @@ Events: https://platform.openai.com/docs/api-reference/responses-streaming.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 from gateway.model import Usage, new_id
-from gateway.wire.responses_calls import Called, Calls, object_of, objects_of, text_of
+from gateway.wire.chat_calls import Called, Calls
+from gateway.wire.chat_pieces import object_of, objects_of, reasoning, said, text_of, thinking_blocks
 from gateway.wire.responses_items import Call, Event, Item, Message, Reasoning
 from gateway.wire.signatures import UNSIGNED, hidden
 
@@ -56,6 +58,7 @@ class FromChat:
         self._output: list[Event] = []
         self._open: tuple[Any, Item] | None = None  # what tells the open item from others, and it
         self._calls = Calls()
+        self._waiting: deque[Called] = deque()  # that are not told to their end; of the first, what was taken is
         self._late: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []  # said while a call was unfinished
         self._reason = ""
 
@@ -102,37 +105,41 @@ class FromChat:
 
     def _said(self, delta: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[Event]:
         if any(delta.get(name) for name in _SPOKEN):
-            if self._late or self._calls.unfinished:
+            if self._late or not all(call.whole for call in self._waiting):
                 self._late.append((delta, scores))
             else:
                 yield from self._called("completed")
                 yield from self._spoken(delta, scores)
-        for call in objects_of(delta.get("tool_calls")):
-            begins = self._calls.add(call)
-            yield from self._called(look=begins)
+        for piece in objects_of(delta.get("tool_calls")):
+            if begun := self._calls.add(piece):
+                self._waiting.append(begun)
+            yield from self._called(look=begun is not None)
 
     def _spoken(self, delta: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[Event]:
         yield from self._thoughts(delta)
-        if text := _text(delta.get("content")):
-            message = yield from self._at("message", Message)
-            yield from message.more(text, "output_text", objects_of(scores.get("content")))
+        for kind, text in said(delta):
+            yield from self._says(kind, text, objects_of(scores.get("content")))
         if self._open and isinstance(self._open[1], Message):
             yield from self._open[1].annotate(map(_annotation, objects_of(delta.get("annotations"))))
         if refusal := text_of(delta.get("refusal")):
+            yield from self._says("refusal", refusal)
+
+    def _says(self, kind: str, text: str, scores: Iterable[Any] = ()) -> Iterator[Event]:
+        if kind == "thinking":
+            thought = yield from self._at("reasoning", Reasoning)
+            yield from thought.more(text)
+        else:
             message = yield from self._at("message", Message)
-            yield from message.more(refusal, "refusal")
+            yield from message.more(text, "refusal" if kind == "refusal" else "output_text", scores)
 
     def _thoughts(self, delta: Mapping[str, Any]) -> Iterator[Event]:
         """Pieces of a thought, and the block that holds all of it behind them; or blocks alone, with their text beside
         them once more, as in a whole answer."""
-        blocks = objects_of(delta.get("thinking_blocks"))
-        text = text_of(delta.get("reasoning_content")) or text_of(delta.get("reasoning"))
+        blocks, text = thinking_blocks(delta), reasoning(delta)
         if text and not any(block.get("thinking") for block in blocks):
-            thought = yield from self._at("reasoning", Reasoning)
-            yield from thought.more(text)
+            yield from self._says("thinking", text)
         for block in blocks:
-            if block.get("type") in ("thinking", "redacted_thinking"):
-                yield from self._thought(text_of(block.get("thinking")), hidden(block))
+            yield from self._thought(block.get("thinking", ""), hidden(block))
 
     def _thought(self, text: str, seal: str) -> Iterator[Event]:
         """A whole thought, whose text may have been told."""
@@ -153,18 +160,18 @@ class FromChat:
             last: the status of those that are not whole, where no more will come of any.
             look: whether the first one is whole, so that it is another's turn.
         """
-        while self._calls.waiting:
-            call = self._calls.waiting[0]
+        while self._waiting:
+            call = self._waiting[0]
             if last is None and not call.name:
                 return
             if call.seal and not (self._open and self._open[0] is call):
                 yield from self._thought("", call.seal)
             item = yield from self._at(call, _item_of(call))
             yield from item.more(call.take())
-            alone = len(self._calls.waiting) == 1
+            alone = len(self._waiting) == 1
             if last is None and (alone or not (look and call.whole)):
                 return
-            self._calls.waiting.popleft()
+            self._waiting.popleft()
             yield from self._close("completed" if call.whole else last or "completed")
 
     def _at(self, whose: Any, make: Callable[[str, int], T]) -> Generator[Event, None, T]:
@@ -236,8 +243,3 @@ def _echo(given: Any, usual: Any) -> Any:
     if isinstance(usual, dict):
         return usual | {name: value for name, value in (given or {}).items() if value is not None}
     return usual if given is None else given
-
-
-def _text(content: Any) -> str:
-    """What is said; some vendors send it in parts, of which others are thoughts."""
-    return text_of(content) or "".join(text_of(part.get("text")) for part in objects_of(content))

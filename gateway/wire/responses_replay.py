@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.wire.responses_calls import objects_of, text_of
+from gateway.wire.chat_pieces import objects_of, text_of
 
 Event = dict[str, Any]
 

@@ -86,10 +86,12 @@ def test_only_the_first_choice_is_told() -> None:
     assert message["content"][0]["text"] == "A"
 
 
-def test_of_parts_of_a_text_thoughts_are_left_out() -> None:
-    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}, {"type": "text", "text": "Yo"}]
-    (message,) = said({"content": parts})["output"]
-    assert message["content"][0]["text"] == "Yo"
+def test_thoughts_and_refusals_among_the_parts_of_a_text_are_told_as_such() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}
+    parts = [thought, {"type": "text", "text": "Yo"}, {"type": "refusal", "refusal": "No"}]
+    told_of_all, message = said({"content": parts})["output"]
+    assert told_of_all["summary"] == [{"type": "summary_text", "text": "Hm"}]
+    assert [part.get("text") or part["refusal"] for part in message["content"]] == ["Yo", "No"]
 
 
 def test_a_thought_that_says_nothing_is_no_item() -> None:
